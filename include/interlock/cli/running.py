@@ -1,0 +1,105 @@
+"""`interlock run` and `interlock rebuild`: the same chain as the orchestrator's, in this process.
+
+An orchestrator is for schedules and operators; an engineer at a laptop, and whoever mends things
+when the orchestrator is down, must get the same gates from one command.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from interlock.errors import Exit, UsageError
+
+if TYPE_CHECKING:
+    from interlock.pipeline.chain import Report
+    from interlock.pipeline.runs import Outcome, Phase
+
+SHOWN_REASONS = 10
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this group."""
+    app.command("run")(run)
+    app.command("rebuild")(rebuild)
+
+
+def run(
+    domain: Annotated[str, typer.Argument(help="The domain whose pipeline to run.")],
+    partition: Annotated[str | None, typer.Option("--partition", "-p", help="One day (YYYY-MM-DD), or `all`.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day of a range.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day of a range, itself included.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Take a domain's partitions from landing to curated, gates and all.
+
+    Exits 0 when everything got through (or did not need to), 3 when a partition was blocked, 4 when
+    what is missing may still come.
+    """
+    from interlock.pipeline import chain
+    from interlock.pipeline.runs import actor
+
+    partitions = _partitions(partition, first, last)
+    report = chain.run(domain, partitions, trigger="command line", by=actor(), progress=None if as_json else _show)
+    if as_json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        _print(report)
+    raise typer.Exit(_exit(report))
+
+
+def rebuild() -> None:
+    """Carry out the queued rebuilds: what was built from an input that was replaced since."""
+    from interlock.pipeline.runs import actor
+    from interlock.recovery import rebuilds
+
+    reports = rebuilds.carry_out(actor())
+    if not reports:
+        typer.echo("No rebuild is waiting.")
+    for report in reports:
+        _print(report)
+    raise typer.Exit(max((_exit(report) for report in reports), default=Exit.OK))
+
+
+def _partitions(partition: str | None, first: str | None, last: str | None) -> list[str]:
+    if partition and not (first or last):
+        return ["all"] if partition == "all" else [_day(partition).isoformat()]
+    if first and last and not partition:
+        start, end = _day(first), _day(last)
+        if end < start:
+            raise UsageError(f"--to {last} is before --from {first}.", fix="Give the earlier day as --from.")
+        return [(start + timedelta(days=n)).isoformat() for n in range((end - start).days + 1)]
+    raise UsageError("Say which partitions.", fix="Give either --partition P, or both --from D and --to D.")
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no day.", fix="Write it as YYYY-MM-DD, for example 2013-01-05.") from None
+
+
+def _show(phase: Phase, outcome: Outcome) -> None:
+    got = f"{len(outcome.done):>5} through" if outcome.done else "    - nothing to do" if not outcome.blocked else "    0 through"
+    stopped = f", {len(outcome.blocked)} blocked" if outcome.blocked else ""
+    typer.echo(f"  {phase.value:<16}{got}{stopped}", err=True)
+
+
+def _print(report: Report) -> None:
+    days = report.partitions[0] if len(report.partitions) == 1 else f"{report.partitions[0]} to {report.partitions[-1]}"
+    typer.echo(f"{report.domain} {days}: run {report.run_id} published {len(report.published)} partitions, {len(report.blocked)} blocked.")
+    for item in report.blocked[:SHOWN_REASONS]:
+        typer.echo(f"  BLOCKED {item.dataset} {item.partition}: {item.reason}")
+    if len(report.blocked) > SHOWN_REASONS:
+        typer.echo(f"  ... and {len(report.blocked) - SHOWN_REASONS} more: `interlock status` shows them all.")
+    if report.blocked:
+        first = report.blocked[0]
+        typer.echo(f"Why, and what clears it: interlock explain {first.dataset} --partition {first.partition}")
+
+
+def _exit(report: Report) -> Exit:
+    if report.is_complete:
+        return Exit.OK
+    return Exit.UNKNOWN if all(item.retry_helps for item in report.blocked) else Exit.UNSAFE

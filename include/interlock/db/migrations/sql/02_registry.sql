@@ -1,0 +1,257 @@
+-- What exists: datasets, their contracts, their lineage; and the clock that everything is judged by.
+
+create schema staged authorization interlock_owner;
+create schema curated authorization interlock_owner;
+create schema versions authorization interlock_owner;
+create schema safe authorization interlock_owner;
+grant usage on schema safe to interlock_consumer, interlock_developer, interlock_operator, interlock_auditor;
+grant usage on schema versions to interlock_gate, interlock_builder;
+
+create table interlock.clock (
+  only_row boolean primary key default true check (only_row),
+  offset_from_real interval not null,
+  set_by text not null,
+  set_at timestamptz not null default now()
+);
+comment on table interlock.clock is
+  'An offset that advances with real time, for replays. Empty means real time. Only the operator writes it.';
+
+create function interlock.now() returns timestamptz
+language sql stable
+return now() + coalesce((select offset_from_real from interlock.clock), interval '0');
+
+create table interlock.dataset (
+  dataset_id integer generated always as identity primary key,
+  name text not null unique check (name ~ '^[a-z][a-z0-9_]{0,39}$'),
+  domain text not null check (domain ~ '^[a-z][a-z0-9_]{0,39}$'),
+  layer text not null check (layer in ('raw', 'staged', 'curated')),
+  grain text not null check (grain in ('day', 'all')),
+  partition_column text,
+  is_increment boolean not null default false,
+  columns jsonb not null,
+  on_gate_failure text not null check (on_gate_failure in ('withhold', 'serve-last-good')),
+  freshness interval,
+  window_partitions integer not null default 1 check (window_partitions > 0),
+  lease interval not null,
+  lease_until timestamptz,
+  owner text not null,
+  contract_version text not null,
+  content_digest text not null,
+  clause_digest text not null,
+  clauses text[] not null,
+  registered_at timestamptz not null default now(),
+  registered_by text not null,
+  check (layer = 'raw' or (grain = 'day') = (partition_column is not null))
+);
+comment on column interlock.dataset.clauses is 'The clauses that block: a verdict that lacks one of them has failed.';
+comment on column interlock.dataset.lease_until is 'Renewal lease: past it every answer about the dataset is *unknown*.';
+
+create table interlock.contract (
+  dataset_id integer not null references interlock.dataset,
+  version text not null,
+  content_digest text not null,
+  clause_digest text not null,
+  clauses text[] not null,
+  activated_at timestamptz not null default now(),
+  activated_by text not null,
+  primary key (dataset_id, version)
+);
+
+create table interlock.edge (
+  upstream_id integer not null references interlock.dataset,
+  downstream_id integer not null references interlock.dataset,
+  mapping text not null check (mapping in ('same', 'all', 'window')),
+  lookback integer not null default 0 check (lookback >= 0),
+  reopens boolean not null,
+  primary key (upstream_id, downstream_id)
+);
+comment on table interlock.edge is
+  'Lineage with its partition mapping, written from the dbt manifest and the contracts alone.';
+comment on column interlock.edge.reopens is 'Whether a new or unsafe version upstream makes the dependants unsafe.';
+
+create table interlock.event (
+  event_id bigint generated always as identity primary key,
+  at timestamptz not null default clock_timestamp(),
+  kind text not null,
+  dataset_id integer references interlock.dataset,
+  partition text,
+  run_id bigint,
+  actor text not null,
+  payload jsonb not null default '{}'
+);
+create index on interlock.event (dataset_id, partition);
+
+create function interlock.refuse_change() returns trigger
+language plpgsql as $$
+begin
+  raise exception '% is append-only: % is refused', tg_table_name, lower(tg_op) using errcode = 'IL010';
+end;
+$$;
+
+create trigger append_only before update or delete or truncate on interlock.event
+for each statement execute function interlock.refuse_change();
+create trigger append_only before update or delete or truncate on interlock.contract
+for each statement execute function interlock.refuse_change();
+
+create function interlock.dataset_id_of(named text) returns integer
+language plpgsql stable as $$
+declare
+  found_id integer;
+begin
+  select dataset_id into found_id from interlock.dataset where name = named;
+  if found_id is null then
+    raise exception 'no dataset is named "%"', named using errcode = 'IL002', hint = 'See `interlock status` for the names.';
+  end if;
+  return found_id;
+end;
+$$;
+
+create function interlock.set_clock(instant timestamptz, actor text) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  insert into interlock.clock (offset_from_real, set_by) values (instant - pg_catalog.now(), actor)
+  on conflict (only_row) do update set offset_from_real = excluded.offset_from_real, set_by = excluded.set_by, set_at = default;
+  insert into interlock.event (kind, actor, payload)
+  values ('clock_set', actor, pg_catalog.jsonb_build_object('instant', instant));
+end;
+$$;
+
+create function interlock.clear_clock(actor text) returns void
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from interlock.clock;
+  insert into interlock.event (kind, actor) values ('clock_cleared', actor);
+end;
+$$;
+
+-- The columns of a dataset as SQL: `"a" text, "b" integer`, or only the names.
+create function interlock.column_list(columns jsonb, with_types boolean) returns text
+language sql immutable
+return (
+  select string_agg(quote_ident(c ->> 'name') || case when with_types then ' ' || (c ->> 'type') else '' end, ', ' order by n)
+  from jsonb_array_elements(columns) with ordinality as item (c, n)
+);
+
+create function interlock.current_load() returns bigint
+language sql stable
+return current_setting('interlock.load_id')::bigint;
+
+-- Creates the physical home of a dataset: tables of a layer differ only here.
+create function interlock.create_home(d interlock.dataset) returns void
+language plpgsql as $$
+declare
+  raw_schema text := 'raw_' || d.domain;
+  names text := interlock.column_list(d.columns, false);
+begin
+  if d.layer = 'raw' then
+    execute format('create schema if not exists %I', raw_schema);
+    execute format('grant usage on schema %I to interlock_loader, interlock_gate, interlock_developer', raw_schema);
+    execute format(
+      'create table %I.%I (%s,'
+      ' _load_id bigint not null default interlock.current_load(),'
+      ' _loaded_at timestamptz not null default now(),'
+      ' _source_file text not null default current_setting(''interlock.source_file''),'
+      ' _row_number bigint not null default nextval(''pg_temp.interlock_row_number''::text::regclass))',
+      raw_schema, d.name, interlock.column_list(d.columns, true));
+    execute format('create index on %I.%I (_load_id)', raw_schema, d.name);
+    -- Only the contract's columns may be written: load id, time, file and row number are always the defaults.
+    execute format('grant insert (%s) on %I.%I to interlock_loader', names, raw_schema, d.name);
+    execute format('grant select on %I.%I to interlock_gate', raw_schema, d.name);
+    execute format(
+      'create trigger only_open_loads before insert on %I.%I for each statement execute function interlock.refuse_closed_load()',
+      raw_schema, d.name);
+    execute format(
+      'create trigger append_only before update or delete or truncate on %I.%I for each statement execute function interlock.refuse_change()',
+      raw_schema, d.name);
+    execute format(
+      'create view %I.%I as select %s, r._load_id, r._loaded_at, r._source_file, r._row_number,'
+      ' l.partition as _partition, l.delivered_on as _delivered_on'
+      ' from %I.%I r join interlock.served_load l on l.load_id = r._load_id and l.dataset_id = %s',
+      raw_schema, d.name || '_accepted', names, raw_schema, d.name, d.dataset_id);
+    execute format('grant select on %I.%I to interlock_developer', raw_schema, d.name || '_accepted');
+    return;
+  end if;
+
+  execute format(
+    'create table %I.%I (%s, _version bigint not null) partition by %s',
+    d.layer, d.name, interlock.column_list(d.columns, true),
+    case d.grain when 'day' then format('range (%I)', d.partition_column) else 'list (_version)' end);
+  -- A security barrier keeps a cheap function in the asker's query from seeing hidden rows.
+  execute format(
+    'create view safe.%I with (security_barrier) as select %s from %I.%I t'
+    ' join interlock.readable_partition p on p.dataset_id = %s and p.version = t._version%s',
+    d.name,
+    (select string_agg('t.' || quote_ident(c ->> 'name'), ', ' order by n) from jsonb_array_elements(d.columns) with ordinality as i (c, n)),
+    d.layer, d.name, d.dataset_id,
+    case d.grain when 'day' then format(' and p.starts_on = t.%I', d.partition_column) else '' end);
+  execute format('grant select on safe.%I to interlock_consumer, interlock_developer, interlock_operator, interlock_auditor', d.name);
+end;
+$$;
+
+create function interlock.register_dataset(definition jsonb, actor text) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  old interlock.dataset;
+  new interlock.dataset;
+begin
+  select * into old from interlock.dataset where name = definition ->> 'name' for update;
+  if old.dataset_id is not null and old.columns is distinct from definition -> 'columns' then
+    raise exception 'the columns of "%" differ from the published table', old.name using errcode = 'IL003',
+      hint = 'Adding or changing a column of a published dataset is a planned operation over all its versions.';
+  end if;
+  if old.dataset_id is not null and (old.layer, old.grain, old.domain) is distinct from
+    (definition ->> 'layer', definition ->> 'grain', definition ->> 'domain') then
+    raise exception 'layer, grain or domain of "%" cannot change in place', old.name using errcode = 'IL003',
+      hint = 'Give the new shape a new name and retire the old dataset.';
+  end if;
+
+  insert into interlock.dataset as d (
+    name, domain, layer, grain, partition_column, is_increment, columns, on_gate_failure, freshness, window_partitions, lease,
+    owner, contract_version, content_digest, clause_digest, clauses, registered_by)
+  select
+    r.name, r.domain, r.layer, r.grain, r.partition_column, coalesce(r.is_increment, false), r.columns, r.on_gate_failure,
+    r.freshness, coalesce(r.window_partitions, 1), r.lease, r.owner, r.contract_version, r.content_digest, r.clause_digest,
+    r.clauses, actor
+  from jsonb_populate_record(null::interlock.dataset, definition) as r
+  on conflict (name) do update set
+    on_gate_failure = excluded.on_gate_failure, freshness = excluded.freshness, window_partitions = excluded.window_partitions,
+    lease = excluded.lease, owner = excluded.owner, contract_version = excluded.contract_version,
+    content_digest = excluded.content_digest, clause_digest = excluded.clause_digest, clauses = excluded.clauses,
+    registered_at = pg_catalog.now(), registered_by = excluded.registered_by
+  returning * into new;
+
+  if old.dataset_id is null then
+    perform interlock.create_home(new);
+  end if;
+  if old.contract_version is distinct from new.contract_version or old.content_digest is distinct from new.content_digest then
+    insert into interlock.contract (dataset_id, version, content_digest, clause_digest, clauses, activated_by)
+    values (new.dataset_id, new.contract_version, new.content_digest, new.clause_digest, new.clauses, actor)
+    on conflict (dataset_id, version) do nothing;
+    if not exists (
+      select from interlock.contract c
+      where c.dataset_id = new.dataset_id and c.version = new.contract_version and c.content_digest = new.content_digest
+    ) then
+      raise exception 'contract "%" version % is already registered with other content', new.name, new.contract_version
+        using errcode = 'IL004', hint = 'Raise the version of the contract; `interlock contract lint` names what changed.';
+    end if;
+    insert into interlock.event (kind, dataset_id, actor, payload)
+    values ('contract_activated', new.dataset_id, actor,
+      jsonb_build_object('version', new.contract_version, 'clause_digest', new.clause_digest));
+  end if;
+  return new.dataset_id;
+end;
+$$;
+
+create function interlock.register_lineage(edges jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  delete from interlock.edge e where not exists (
+    select from jsonb_to_recordset(edges) as n (upstream text, downstream text)
+    where interlock.dataset_id_of(n.upstream) = e.upstream_id and interlock.dataset_id_of(n.downstream) = e.downstream_id);
+  insert into interlock.edge (upstream_id, downstream_id, mapping, lookback, reopens)
+  select interlock.dataset_id_of(n.upstream), interlock.dataset_id_of(n.downstream), n.mapping, coalesce(n.lookback, 0), n.reopens
+  from jsonb_to_recordset(edges) as n (upstream text, downstream text, mapping text, lookback integer, reopens boolean)
+  on conflict (upstream_id, downstream_id) do update
+  set mapping = excluded.mapping, lookback = excluded.lookback, reopens = excluded.reopens;
+end;
+$$;

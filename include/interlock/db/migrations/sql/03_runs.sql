@@ -1,0 +1,155 @@
+-- Runs, their phases, and the leases that keep two of them from one partition.
+
+create table interlock.run (
+  run_id bigint generated always as identity primary key,
+  run_key text not null,
+  domain text not null,
+  partitions text[] not null check (cardinality(partitions) > 0),
+  trigger text not null,
+  actor text not null,
+  token bigint not null,
+  state text not null default 'running' check (state in ('running', 'succeeded', 'failed')),
+  started_at timestamptz not null default now(),
+  finished_at timestamptz,
+  message text
+);
+create index on interlock.run (run_key, run_id desc);
+comment on column interlock.run.run_key is 'Idempotency key: an orchestrator''s run, or one call of the command line.';
+
+create table interlock.phase (
+  phase_id bigint generated always as identity primary key,
+  run_id bigint not null references interlock.run,
+  phase text not null,
+  state text not null check (state in ('started', 'completed', 'failed')),
+  started_at timestamptz not null default clock_timestamp(),
+  finished_at timestamptz,
+  rows bigint,
+  failure_class text,
+  message text
+);
+create index on interlock.phase (run_id);
+
+create sequence interlock.fencing_token;
+
+create table interlock.claim (
+  domain text not null,
+  partition text not null,
+  run_id bigint not null references interlock.run,
+  token bigint not null,
+  expires_at timestamptz not null,
+  backend_pid integer,
+  primary key (domain, partition)
+);
+comment on table interlock.claim is
+  'Who may write a partition of a domain now. Judged by real time, never by a set clock.';
+comment on column interlock.claim.backend_pid is
+  'A connection that lives as long as its run: once it is gone, the claim is free before it expires.';
+
+-- Takes or renews the claims of a run under a new fencing token; older tokens are dead from here on.
+create function interlock.take_claims(taking interlock.run, lease interval, backend_pid integer) returns bigint
+language plpgsql as $$
+declare
+  held record;
+  new_token bigint := nextval('interlock.fencing_token');
+begin
+  -- In one order, so that two runs that want the same partitions cannot deadlock.
+  perform pg_advisory_xact_lock(hashtextextended('interlock.claim.' || taking.domain, 0));
+  select c.partition, c.run_id, c.expires_at, r.trigger, r.actor into held
+  from interlock.claim c join interlock.run r using (run_id)
+  where c.domain = taking.domain and c.partition = any (taking.partitions)
+    and r.run_key <> taking.run_key
+    and c.expires_at > clock_timestamp()
+    and (c.backend_pid is null or exists (select from pg_stat_activity a where a.pid = c.backend_pid))
+  limit 1;
+  if found then
+    raise exception 'partition % of "%" is held by run % (% by %) until %',
+      held.partition, taking.domain, held.run_id, held.trigger, held.actor, held.expires_at using errcode = 'IL001',
+      hint = 'Wait until that run has ended; two runs of one partition never interleave.';
+  end if;
+  insert into interlock.claim as c (domain, partition, run_id, token, expires_at, backend_pid)
+  select taking.domain, p, taking.run_id, new_token, clock_timestamp() + lease, take_claims.backend_pid
+  from unnest(taking.partitions) as p
+  on conflict (domain, partition) do update
+  set run_id = excluded.run_id, token = excluded.token, expires_at = excluded.expires_at, backend_pid = excluded.backend_pid;
+  update interlock.run set token = new_token, state = 'running', finished_at = null where run_id = taking.run_id;
+  return new_token;
+end;
+$$;
+
+create function interlock.admit_run(
+  run_key text, domain text, partitions text[], trigger text, actor text, lease interval, backend_pid integer default null,
+  out run_id bigint, out token bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  admitted interlock.run;
+begin
+  insert into interlock.run as r (run_key, domain, partitions, trigger, actor, token)
+  values (admit_run.run_key, admit_run.domain, admit_run.partitions, admit_run.trigger, admit_run.actor, 0)
+  returning * into admitted;
+  run_id := admitted.run_id;
+  token := interlock.take_claims(admitted, lease, backend_pid);
+  insert into interlock.partition (dataset_id, partition, starts_on)
+  select d.dataset_id, p, p::date
+  from interlock.dataset d, unnest(admitted.partitions) as p
+  where d.domain = admitted.domain and d.grain = 'day' and p ~ '^\d{4}-\d\d-\d\d$'
+  union all
+  select d.dataset_id, 'all', null from interlock.dataset d where d.domain = admitted.domain and d.grain = 'all'
+  on conflict do nothing;
+end;
+$$;
+
+create function interlock.start_phase(run_id bigint, phase text, lease interval, out phase_id bigint, out token bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  running interlock.run;
+begin
+  select * into strict running from interlock.run r where r.run_id = start_phase.run_id for update;
+  token := interlock.take_claims(
+    running, lease, (select c.backend_pid from interlock.claim c where c.run_id = running.run_id limit 1));
+  insert into interlock.phase (run_id, phase, state) values (running.run_id, start_phase.phase, 'started')
+  returning phase.phase_id into start_phase.phase_id;
+end;
+$$;
+
+create function interlock.end_phase(
+  ended_phase bigint, state text, rows bigint default null, failure_class text default null, message text default null) returns void
+language sql security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  update interlock.phase p
+  set state = end_phase.state, finished_at = clock_timestamp(), rows = end_phase.rows,
+    failure_class = end_phase.failure_class, message = end_phase.message
+  where p.phase_id = ended_phase and p.state = 'started';
+end;
+
+create function interlock.finish_run(run_id bigint, state text, message text default null) returns void
+language sql security definer set search_path = pg_catalog, pg_temp
+begin atomic
+  update interlock.run r set state = finish_run.state, finished_at = clock_timestamp(), message = finish_run.message
+  where r.run_id = finish_run.run_id;
+  delete from interlock.claim c where c.run_id = finish_run.run_id;
+end;
+
+-- Refuses a writer whose lease ran out or was taken over: the fencing token decides, in the database.
+create function interlock.require_claim(run_id bigint, token bigint, partition text) returns interlock.run
+language plpgsql as $$
+declare
+  running interlock.run;
+  claimed interlock.claim;
+begin
+  select * into running from interlock.run r where r.run_id = require_claim.run_id;
+  if running.run_id is null then
+    raise exception 'there is no run %', require_claim.run_id using errcode = 'IL005';
+  end if;
+  -- `all` is written under the claims of whatever partitions the run was admitted for.
+  select * into claimed from interlock.claim c
+  where c.domain = running.domain and c.run_id = running.run_id
+    and c.partition = case when require_claim.partition = 'all' then running.partitions[1] else require_claim.partition end
+  for share;
+  if claimed.token is null or claimed.token <> require_claim.token or claimed.expires_at <= clock_timestamp() then
+    raise exception 'run % no longer holds partition % of "%": its lease ran out or another run took over',
+      require_claim.run_id, require_claim.partition, running.domain using errcode = 'IL005',
+      hint = 'Run it again; nothing was published.';
+  end if;
+  return running;
+end;
+$$;

@@ -1,0 +1,72 @@
+"""A DAG of each domain, generated from its contracts: the same nine phases for all of them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from airflow.sdk import DAG, Asset, Param
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from interlock.contracts.model import Layer
+from interlock.operators.phases import PhaseOperator
+from interlock.pipeline.runs import Phase
+
+if TYPE_CHECKING:
+    from interlock.contracts.model import Catalog
+    from interlock.operators.domains import Domain
+
+PUBLISHES = {Phase.PUBLISH_STAGED: Layer.STAGED, Phase.PUBLISH_CURATED: Layer.CURATED}
+
+
+def domain_dag(name: str, domain: Domain, catalog: Catalog, documentation: str) -> DAG:
+    """The pipeline of one domain: one run for each day, its phases in a row."""
+    with DAG(
+        dag_id=name,
+        description=domain.description,
+        doc_md=documentation,
+        schedule=CronDataIntervalTimetable(domain.schedule, timezone="UTC"),
+        start_date=datetime.combine(domain.start, time.min, UTC),
+        # The last day's interval ends one day later, and it is to run.
+        end_date=datetime.combine(domain.end, time.min, UTC) if domain.end else None,
+        catchup=False,
+        max_active_runs=2,
+        is_paused_upon_creation=False,
+        params={
+            "partition": Param(
+                None,
+                type=["null", "string"],
+                pattern=r"^(\d{4}-\d\d-\d\d|all)$",
+                title="Partition",
+                description="The day to run (YYYY-MM-DD), where it is not the run's own date.",
+            )
+        },
+        default_args={"retries": domain.retries, "retry_delay": domain.retry_every, "owner": _owner(name, catalog)},
+        tags=["interlock", "domain"],
+    ) as dag:
+        tasks = [
+            PhaseOperator(
+                task_id=phase.value,
+                domain=name,
+                phase=phase,
+                outlets=_assets(name, PUBLISHES.get(phase), catalog),
+                execution_timeout=timedelta(hours=2),
+            )
+            for phase in Phase
+        ]
+        for before, after in pairwise(tasks):
+            before >> after
+    return dag
+
+
+def _owner(domain: str, catalog: Catalog) -> str:
+    return next((contract.owner for contract in catalog.values() if contract.domain == domain), "airflow")
+
+
+def _assets(domain: str, layer: Layer | None, catalog: Catalog) -> list[Asset]:
+    return [
+        Asset(name=contract.dataset, uri=f"interlock://{domain}/{contract.dataset}")
+        for contract in catalog.values()
+        if contract.domain == domain and contract.layer is layer
+    ]

@@ -1,0 +1,97 @@
+"""What a gate looks at: the rows of one sealed candidate, or of loads, each row assigned to its partition.
+
+Nothing outside the candidate is read under this name, and nothing in it is left out: the subject of a staged or
+curated version is its table in schema `versions`, the subject of loads is every raw row that carries their ids.
+Raw columns are text; the contract's null tokens read as null here, and a column with a logical type has a second
+face, `<column>__typed`, which is null where the text cannot be read as that type (a check of its own says so).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from interlock.contracts.checks import CheckKind
+from interlock.quality.sqltext import identifier, literal, literals, type_name
+
+if TYPE_CHECKING:
+    from interlock.contracts.checks import Check
+    from interlock.contracts.model import Contract
+
+TYPED = "__typed"
+ROW_NUMBER = "_row_number"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A query with one row for each row that is judged, and the SQL expression that tells a row's partition."""
+
+    query: str
+    key: str
+    partitions: Mapping[Any, str]
+    typed: frozenset[str]
+    key_columns: tuple[str, ...]
+
+    def column(self, name: str) -> str:
+        """The column as SQL, in its logical type."""
+        return identifier(name + TYPED if name in self.typed else name)
+
+    def limited_to(self, keys: Sequence[Any]) -> str:
+        """The query over some partitions alone."""
+        return f"select * from ({self.query}) as part where {self.key} in ({literals(keys)})"
+
+    def keys_of(self, partitions: Sequence[str]) -> list[Any]:
+        """The values of `key` that belong to the partitions."""
+        wanted = set(partitions)
+        return [key for key, partition in self.partitions.items() if partition in wanted]
+
+    @property
+    def is_one_partition(self) -> bool:
+        """Whether a finding on the whole is a finding on its only partition."""
+        return len(self.partitions) == 1
+
+
+def version_subject(contract: Contract, version: int, partitions: Sequence[str]) -> Subject:
+    """The rows of a sealed staged or curated version."""
+    table = f"versions.{identifier(f'{contract.dataset}__v{version}')}"
+    column = contract.partition.column
+    return Subject(
+        query=f"select * from {table}",
+        key=identifier(column) if column else literal("all"),
+        partitions={date.fromisoformat(part): part for part in partitions} if column else {"all": "all"},
+        typed=frozenset(),
+        key_columns=contract.primary_key,
+    )
+
+
+def load_subject(contract: Contract, checks: Sequence[Check], loads: Mapping[int, str]) -> Subject:
+    """The rows of closed loads of a feed, as delivered; `loads` names the partition of each."""
+    tokens = contract.delivery.null if contract.delivery else ()
+    types = {check.columns[0]: check.arguments["type"] for check in checks if check.kind is CheckKind.CASTABLE}
+    columns = [column.name for column in contract.columns]
+    delivered = ", ".join(_as_delivered(name, tokens) for name in columns)
+    readable = "".join(f", {_as_typed(name, kind)}" for name, kind in types.items() if name in columns)
+    table = f"{identifier(f'raw_{contract.domain}')}.{identifier(contract.dataset)}"
+    rows = f"select {delivered}, _load_id, {ROW_NUMBER} from {table} where _load_id in ({literals(loads)})"
+    return Subject(
+        query=f"select delivered.*{readable} from ({rows}) as delivered",
+        key="_load_id",
+        partitions=dict(loads),
+        typed=frozenset(types),
+        key_columns=(*contract.primary_key, ROW_NUMBER),
+    )
+
+
+def _as_delivered(name: str, tokens: Sequence[str]) -> str:
+    column = identifier(name)
+    if not tokens:
+        return column
+    return f"case when {column} in ({literals(tokens)}) then null else {column} end as {column}"
+
+
+def _as_typed(name: str, kind: str) -> str:
+    column, target = identifier(name), type_name(kind)
+    readable = f"pg_input_is_valid({column}, {literal(target)})"
+    return f"case when {readable} then cast({column} as {target}) end as {identifier(name + TYPED)}"

@@ -1,0 +1,232 @@
+"""Checks compiled to a Great Expectations suite, and the suite run on a candidate in as few round trips as it allows.
+
+GX's own expectations do the work where all of them together cost one aggregate statement; where GX would need a scan
+or a window for each, an expectation of `interlock.quality.expectations` stands in. Results are asked for as booleans:
+GX would otherwise fetch samples of every expectation, passing ones too; what failed is counted and sampled afterwards.
+
+The context is built once in a process (`warm`) and may be inherited through a fork: it holds no connection. The data
+source is made by whoever judges, and leaves no connection behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from interlock.contracts.checks import CheckKind, Severity
+from interlock.db.connection import Role, url
+from interlock.quality import violations
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+    from great_expectations.core.batch import Batch
+    from great_expectations.data_context import EphemeralDataContext
+    from great_expectations.expectations.expectation import Expectation
+
+    from interlock.contracts.checks import Check
+    from interlock.quality.neighbours import Neighbours
+    from interlock.quality.subjects import Subject
+
+# A check that takes longer has failed; without a limit one bad regular expression would hold the run's lease for ever.
+CHECK_SECONDS = 600
+_DRIVER_ERROR = re.compile(r"\(psycopg\.errors\.(?P<name>\w+)\) (?P<said>[^\n]*)")
+_names = count()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What GX said about one check on one set of rows: it held, it did not, or it could not be evaluated."""
+
+    held: bool
+    error: str | None = None
+
+    @property
+    def is_data_error(self) -> bool:
+        """Whether a row made the check fail to evaluate, so that other partitions may be free of it."""
+        import psycopg.errors
+
+        found = _DRIVER_ERROR.search(self.error or "")
+        state = getattr(getattr(psycopg.errors, found["name"], None), "sqlstate", "") if found else ""
+        return bool(state) and state.startswith("22")
+
+
+@cache
+def warm() -> EphemeralDataContext:
+    """Import GX and build its context, once in a process. Opens no connection and starts no thread."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import ProgressBarsConfig
+
+        from interlock.quality import expectations  # noqa: F401 (registers what GX lacks)
+
+        # What fails is evidence and belongs in the verdict; GX would print whole statements, values included.
+        logging.getLogger("great_expectations").setLevel(logging.CRITICAL + 1)
+        logging.captureWarnings(capture=False)  # GX switches it on for the whole process
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    return context
+
+
+class Suites:
+    """Runs suites on subjects through one data source; made by `open_suites`."""
+
+    def __init__(self, source: Any, neighbours: Neighbours) -> None:
+        self._source = source
+        self._neighbours = neighbours
+
+    @property
+    def engine(self) -> Any:
+        """GX's execution engine, for the statements that follow a failure."""
+        return self._source.get_execution_engine()
+
+    def answers(self, subject: Subject, checks: Sequence[Check]) -> dict[str, Answer]:
+        """GX's answer to every check on all rows of the subject; a check that has none has not held."""
+        if not checks:
+            return {}
+        with self._batch(subject.query) as batch:
+            found = self._run(batch, subject, checks)
+            for check in checks:
+                # One statement serves many checks, so one that raises takes others with it: ask those alone.
+                if len(checks) > 1 and (check.id not in found or found[check.id].error):
+                    found.update(self._run(batch, subject, [check]))
+        return {check.id: found.get(check.id, Answer(held=False, error="Great Expectations gave no result")) for check in checks}
+
+    def unexpected(self, subject: Subject, check: Check) -> sa.ColumnElement[bool] | None:
+        """The condition that GX itself counts as unexpected; None for an expectation that is not about single rows."""
+        from great_expectations.validator.metric_configuration import MetricConfiguration
+        from great_expectations.validator.metrics_calculator import MetricsCalculator
+
+        expectation = self.expectation(subject, check)
+        name = getattr(expectation, "map_metric", None)
+        if name is None:
+            return None
+        with self._batch(subject.query) as batch:
+            self.engine.batch_manager.load_batch_list([batch])
+            expectation.batch_id = batch.id
+            wanted = expectation.get_validation_dependencies(self.engine, {"result_format": "BOOLEAN_ONLY"})
+            known = wanted.metric_configurations[f"{name}.unexpected_count"]
+            metric = MetricConfiguration(f"{name}.condition", known.metric_domain_kwargs, known.metric_value_kwargs)
+            condition, domain, _ = MetricsCalculator(self.engine).get_metric(metric)
+        if domain.get("row_condition") is not None:
+            return None
+        return condition
+
+    def expectation(self, subject: Subject, check: Check) -> Expectation:
+        """The expectation that stands for a check."""
+        built = _native(subject, check) or self._custom(subject, check)
+        built.meta = {"clause": check.id}
+        built.severity = "critical" if check.severity is Severity.CRITICAL else "warning"
+        return built
+
+    def _custom(self, subject: Subject, check: Check) -> Expectation:
+        from interlock.quality import expectations
+
+        if check.kind is CheckKind.UNIQUE:
+            return expectations.ExpectColumnsToBeUnique(statement=violations.uniqueness(check, subject))
+        if check.kind is CheckKind.FOREIGN_KEY:
+            return expectations.ExpectReferencesToExist(statement=violations.orphans(check, subject, self._neighbours))
+        condition = violations.condition(check, subject)
+        kinds = {
+            CheckKind.CASTABLE: expectations.ExpectColumnValuesToBeCastable,
+            CheckKind.MAX_LENGTH: expectations.ExpectColumnValueLengthsToBeAtMost,
+        }
+        return kinds.get(check.kind, expectations.ExpectRowsToSatisfy)(violation=condition)
+
+    def _run(self, batch: Batch, subject: Subject, checks: Sequence[Check]) -> dict[str, Answer]:
+        import great_expectations as gx
+
+        found: dict[str, Answer] = {}
+        compiled = []
+        for check in checks:
+            try:
+                compiled.append(self.expectation(subject, check))
+            except Exception as error:  # noqa: BLE001 (whatever it is, it is this check's failure and no other's)
+                found[check.id] = Answer(held=False, error=_said(str(error)))
+        try:
+            results = batch.validate(gx.ExpectationSuite(f"suite_{next(_names)}", compiled), result_format="BOOLEAN_ONLY").results
+        except Exception as error:  # noqa: BLE001
+            crashed = Answer(held=False, error=_said(str(error) or type(error).__name__))
+            return found | {expectation.meta["clause"]: crashed for expectation in compiled}
+        for result in results:
+            error = _error(result.exception_info)
+            found[result.expectation_config.meta["clause"]] = Answer(held=result.success is True and error is None, error=error)
+        return found
+
+    @contextmanager
+    def _batch(self, query: str) -> Iterator[Batch]:
+        name = f"subject_{next(_names)}"
+        asset = self._source.add_query_asset(name=name, query=query)
+        try:
+            yield asset.add_batch_definition_whole_table("whole").get_batch()
+        finally:
+            self._source.delete_asset(name)
+
+
+@contextmanager
+def open_suites(neighbours: Neighbours) -> Iterator[Suites]:
+    """A data source on the warehouse as the gate, for one judgement; its connections are closed at the end."""
+    context = warm()
+    name = f"warehouse_{os.getpid()}_{next(_names)}"
+    options = f"-c timezone=UTC -c jit=off -c default_transaction_read_only=on -c statement_timeout={CHECK_SECONDS}s"
+    source = context.data_sources.add_interlock_warehouse(
+        name=name,
+        # GX reads a dollar sign as a reference to its own configuration.
+        connection_string=url(Role.GATE, driver="postgresql+psycopg").replace("$", "\\$"),
+        kwargs={"connect_args": {"options": options, "application_name": "interlock gate"}, "isolation_level": "AUTOCOMMIT"},
+    )
+    try:
+        yield Suites(source, neighbours)
+    finally:
+        source.get_execution_engine().close()
+        source.get_engine().dispose()
+        context.data_sources.delete(name)
+
+
+def _native(subject: Subject, check: Check) -> Expectation | None:
+    """GX's own expectation for a check, where there is one that costs no statement of its own."""
+    import great_expectations.expectations as gxe
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    arguments: Mapping[str, Any] = check.arguments
+    column = check.columns[0] if check.columns else None
+    if check.kind is CheckKind.EXPECTATION:
+        return ExpectationConfiguration(type=arguments["type"], kwargs=dict(arguments.get("kwargs", {}))).to_domain_obj()
+    if check.kind is CheckKind.COLUMN_EXISTS:
+        return gxe.ExpectColumnToExist(column=column)
+    if check.kind is CheckKind.NOT_NULL:
+        return gxe.ExpectColumnValuesToNotBeNull(column=column)
+    if check.kind is CheckKind.MATCHES:
+        return gxe.ExpectColumnValuesToMatchRegex(column=column, regex=arguments["pattern"])
+    if check.kind is CheckKind.IN_SET:
+        return gxe.ExpectColumnValuesToBeInSet(column=subject.face(column, arguments["values"]), value_set=list(arguments["values"]))
+    if check.kind is CheckKind.BETWEEN:
+        bounds = {"min_value": arguments.get("minimum"), "max_value": arguments.get("maximum")}
+        if all(bound is None or isinstance(bound, int | float) for bound in bounds.values()):
+            return gxe.ExpectColumnValuesToBeBetween(column=subject.face(column, [0]), **bounds)
+    return None
+
+
+def _error(information: Mapping[str, Any] | None) -> str | None:
+    """What went wrong with an expectation, in one line; None where nothing did."""
+    if not information or information.get("raised_exception") is False:
+        return None
+    first = information if "exception_message" in information else next(iter(information.values()))
+    return _said(str(first.get("exception_message") if isinstance(first, Mapping) else first))
+
+
+def _said(message: str) -> str:
+    """The line that matters: the database's own words where there are some."""
+    found = _DRIVER_ERROR.search(message)
+    if found:
+        return f"(psycopg.errors.{found['name']}) {found['said']}"
+    return message.strip().split("\n")[0][:500]

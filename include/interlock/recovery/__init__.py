@@ -1,0 +1,1 @@
+"""Getting back to safe: queued rebuilds now, engineered backfills and reconciliation later."""

@@ -1,0 +1,332 @@
+"""PostgreSQL and Airflow as one platform that is up or down.
+
+`up()` leaves it up; `running()` is the same for the length of a block, for the demo and the tests, and
+ends it however the block ends, Ctrl-C included. Three Airflow processes are the least that makes real
+runs: the API server, the scheduler and the DAG processor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from interlock import orchestration, processes
+from interlock.errors import PermanentFailure, TransientFailure
+from interlock.settings import settings
+
+Say = Callable[[str], None]
+
+COMMANDS = {
+    "api-server": ("api-server",),
+    # The API server reads the logs from the disk; the scheduler's own log server would take a fixed port.
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+}
+HEALTHY_SECONDS = 180
+GRACE_SECONDS = 10
+REQUEST_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Airflow:
+    """A running Airflow: where it is and how to call it."""
+
+    port: int
+
+    @property
+    def address(self) -> str:
+        """The UI's address, and the root of the REST API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def token(self) -> str:
+        """A REST token of the platform's own user."""
+        user, password = orchestration.login("interlock")
+        answer = self._ask("POST", "/auth/token", {"username": user, "password": password})
+        return str(answer["access_token"])
+
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """One REST call, for example `call("GET", "/api/v2/dags")`; the answer as parsed JSON."""
+        return self._ask(method, path, body, {"Authorization": f"Bearer {self.token()}"})
+
+    def health(self) -> dict[str, str]:
+        """The state of each part as Airflow itself reports it; empty while nobody answers."""
+        try:
+            answer = self._ask("GET", "/api/v2/monitor/health", seconds=5)
+        except TransientFailure:
+            return {}
+        return {part: str(said.get("status")) for part, said in answer.items() if said.get("status")}
+
+    def _ask(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None, seconds: float = REQUEST_SECONDS
+    ) -> Any:
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(  # noqa: S310
+            self.address + path, content, {"Content-Type": "application/json", **(headers or {})}, method=method
+        )
+        # No proxy, whatever the environment says: this is the same machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=seconds) as response:
+                answer = response.read()
+        except urllib.error.HTTPError as error:
+            said = error.read().decode(errors="replace")[:500]
+            kind = TransientFailure if error.code >= 500 else PermanentFailure
+            raise kind(f"Airflow answered {error.code} to {method} {path}: {said}") from error
+        except OSError as error:
+            raise TransientFailure(
+                f"Airflow does not answer at {self.address}: {error}", fix="See `make status`, then `make up`."
+            ) from error
+        return json.loads(answer) if answer else None
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """What a stop did: the services it ended, and whether the embedded database is down."""
+
+    services: tuple[str, ...]
+    database: bool
+
+
+def up(say: Say = lambda line: None) -> Airflow:
+    """Start everything and leave it up; what already runs is left as it is."""
+    from interlock.db.connection import embedded_server
+
+    if settings().is_embedded:
+        embedded_server().keep()
+    return start(say)
+
+
+@contextmanager
+def running(say: Say = lambda line: None) -> Iterator[Airflow]:
+    """Everything up for the length of the block. What was up before stays up; what was started is stopped."""
+    already_up = is_up()
+    try:
+        yield start(say)
+    finally:
+        if not already_up:
+            with _undisturbed():
+                say("Stopping Airflow.")
+                stop_airflow()
+
+
+def start(say: Say = lambda line: None) -> Airflow:
+    """Bring the database and Airflow up and wait until Airflow reports itself healthy."""
+    from interlock.db.connection import Role, connect
+
+    with connect(Role.OPERATOR):
+        say("PostgreSQL is up, and its schema is current.")
+    if is_up():
+        airflow = Airflow(_recorded_port() or settings().airflow_port)
+        _wait_until_healthy(airflow, say)
+        return airflow
+    stop_airflow()
+    orchestration.prepare()
+    airflow = Airflow(_free_port())
+    environment = orchestration.base_environment()
+    try:
+        orchestration.make_metadata_database()
+        environment = orchestration.airflow_environment(airflow.port)
+        if not orchestration.metadata_is_current():
+            say("Preparing Airflow's own tables (once, about 15 s).")
+            _migrate_airflow(environment)
+        say(f"Starting Airflow on port {airflow.port}.")
+        _port_file().write_text(str(airflow.port))
+        for name, arguments in COMMANDS.items():
+            processes.start_detached(
+                (_program("airflow"), *arguments),
+                log=orchestration.logs() / f"airflow-{name}.log",
+                cwd=settings().root,
+                environment=environment,
+                umask=0o077,
+            ).save(_identity_file(name))
+        _wait_until_healthy(airflow, say)
+    except BaseException:
+        with _undisturbed():
+            stop_airflow()
+        raise
+    return airflow
+
+
+def is_up() -> bool:
+    """Whether all of Airflow's processes run."""
+    return all(_is_alive(name) for name in COMMANDS)
+
+
+def stop_airflow() -> tuple[str, ...]:
+    """Stop what runs of Airflow; the names of what was stopped."""
+    identities = {name: processes.Identity.load(_identity_file(name)) for name in COMMANDS}
+    found = {name: identity for name, identity in identities.items() if identity is not None}
+    alive = tuple(name for name, identity in found.items() if processes.is_alive(identity))
+    processes.stop(list(found.values()), grace_seconds=GRACE_SECONDS)
+    for name in COMMANDS:
+        _identity_file(name).unlink(missing_ok=True)
+    return alive
+
+
+def stop(*, force: bool = False) -> Stopped:
+    """Stop Airflow, then the embedded database unless another command uses it (or `force`)."""
+    from interlock.db.connection import embedded_server
+
+    with _undisturbed():
+        names = stop_airflow()
+        if not settings().is_embedded:
+            return Stopped(names, database=True)
+        server = embedded_server()
+        was_up = server.process is not None
+        is_down = server.stop(force=force)
+    return Stopped((*names, "PostgreSQL") if was_up and is_down else names, is_down)
+
+
+def summary() -> str:
+    """What runs, where, and how to log in, for a person to read. Starts nothing."""
+    from interlock.db.connection import embedded_server
+
+    configured = settings()
+    lines = []
+    if configured.is_embedded:
+        server = embedded_server()
+        state = f"up on 127.0.0.1:{server.running_port}" if server.process else "down (starts by itself when needed)"
+        lines.append(f"PostgreSQL  {state}{', kept up' if server.is_kept else ''}")
+    else:
+        lines.append("PostgreSQL  the server that INTERLOCK_DATABASE_URL names")
+    running_parts = [name for name in COMMANDS if _is_alive(name)]
+    if not running_parts:
+        return "\n".join([*lines, "Airflow     down"])
+    airflow = Airflow(_recorded_port() or configured.airflow_port)
+    lines.append(f"Airflow     {airflow.address}  ({', '.join(running_parts)})")
+    missing = [name for name in COMMANDS if name not in running_parts]
+    if missing:
+        lines.append(f"            NOT RUNNING: {', '.join(missing)}; logs in {orchestration.logs()}")
+    user, password = orchestration.login()
+    return "\n".join([*lines, f"            user {user}, password {password}"])
+
+
+def _wait_until_healthy(airflow: Airflow, say: Say) -> None:
+    wanted = ("metadatabase", "scheduler", "dag_processor")
+    started, told = time.monotonic(), 0.0
+    while time.monotonic() - started < HEALTHY_SECONDS:
+        for name in COMMANDS:
+            if not _is_alive(name):
+                raise TransientFailure(
+                    f"Airflow's {name} ended while it started. Its last words:\n{_last_words(name)}",
+                    fix=f"Read {orchestration.logs()}/airflow-{name}.log; `interlock doctor` looks for the usual reasons.",
+                )
+        health = airflow.health()
+        if all(health.get(part) == "healthy" for part in wanted):
+            say(f"Airflow is healthy at {airflow.address} after {time.monotonic() - started:.0f} s.")
+            return
+        if time.monotonic() - told > 5:
+            told = time.monotonic()
+            waiting = [part for part in wanted if health.get(part) != "healthy"]
+            say(f"Waiting for Airflow ({', '.join(waiting)}): {told - started:.0f} s")
+        time.sleep(0.3)
+    raise TransientFailure(
+        f"Airflow was not healthy after {HEALTHY_SECONDS} s.", fix=f"Read the logs in {orchestration.logs()}; then try again."
+    )
+
+
+def _migrate_airflow(environment: dict[str, str]) -> None:
+    with processes.log_file(orchestration.logs() / "airflow-migrate.log") as log:
+        ended = subprocess.run(  # noqa: S603
+            [_program("airflow"), "db", "migrate"],
+            env=environment,
+            cwd=settings().root,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            check=False,
+        )
+    if ended.returncode != 0:
+        raise PermanentFailure(
+            f"Airflow's own tables could not be prepared. Its last words:\n{_last_words('migrate')}",
+            fix=f"Read {orchestration.logs()}/airflow-migrate.log.",
+        )
+    orchestration.stamp_metadata()
+
+
+def _program(name: str) -> Path:
+    program = Path(sys.executable).parent / name
+    if not program.exists():
+        raise PermanentFailure(
+            f"{name} is not installed beside {sys.executable}.",
+            fix="Run `make up` from the checkout, which sets up its environment.",
+        )
+    return program
+
+
+def _free_port() -> int:
+    wanted = settings().airflow_port
+    if "airflow_port" in settings().model_fields_set:
+        if not _is_free(wanted):
+            raise PermanentFailure(
+                f"Port {wanted}, which INTERLOCK_AIRFLOW_PORT names, is taken by another program.",
+                fix="Set INTERLOCK_AIRFLOW_PORT to a free port, or unset it and the next free one is taken.",
+            )
+        return wanted
+    for port in (_recorded_port() or wanted, *range(wanted, wanted + 200)):
+        if _is_free(port):
+            return port
+    raise TransientFailure(f"No port from {wanted} on is free for Airflow.", fix="Set INTERLOCK_AIRFLOW_PORT.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _recorded_port() -> int | None:
+    with suppress(OSError, ValueError):
+        return int(_port_file().read_text())
+    return None
+
+
+def _port_file() -> Path:
+    return orchestration.home() / "port"
+
+
+def _identity_file(name: str) -> Path:
+    return orchestration.home() / f"{name}.process.json"
+
+
+def _is_alive(name: str) -> bool:
+    identity = processes.Identity.load(_identity_file(name))
+    return identity is not None and processes.is_alive(identity)
+
+
+def _last_words(name: str) -> str:
+    with suppress(OSError):
+        text = (orchestration.logs() / f"airflow-{name}.log").read_text(errors="replace")
+        return os.linesep.join(text.splitlines()[-15:])
+    return "(nothing was written)"
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C a second time must not leave half of it running: the block is short, and it is finished."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,65 @@
+"""One typed settings object, read from the environment (`INTERLOCK_*`) and an optional `.env`.
+
+Nothing here touches the disk or the network at import; `settings()` reads once and is cached.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def project_root() -> Path:
+    """The checkout that the commands act on: `INTERLOCK_ROOT`, or the nearest folder upwards with contracts in it."""
+    named = os.environ.get("INTERLOCK_ROOT")
+    if named:
+        return Path(named).resolve()
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / "include" / "contracts").is_dir():
+            return folder
+    return Path(__file__).resolve().parents[2]
+
+
+class Settings(BaseSettings):
+    """What a deployment may change. Paths are absolute once read."""
+
+    model_config = SettingsConfigDict(env_prefix="INTERLOCK_", env_file=".env", extra="ignore", frozen=True)
+
+    root: Path = Field(default_factory=project_root, description="The checkout with contracts, models and DAGs.")
+    state_dir: Path | None = Field(default=None, description="State and secrets; default `<root>/.interlock`.")
+    database_url: SecretStr | None = Field(default=None, description="Administrator's URL of a PostgreSQL 16 to 18; empty means embedded.")
+    secret_key: SecretStr | None = Field(default=None, description="Derives the passwords of the roles; generated in embedded mode.")
+    landing_url: str | None = Field(default=None, description="fsspec URL of the landing root; default `<root>/landing`.")
+    postgres_port: int = Field(default=0, description="Port of the embedded server; 0 picks a free one once and keeps it.")
+    postgres_durable: bool = Field(default=True, description="For tests alone: false trades the embedded server's safety for speed.")
+    airflow_port: int = Field(default=8080, description="Port of the Airflow UI; the next free one is taken if it is busy.")
+    airflow_database: str = Field(default="airflow", description="Airflow's metadata database, on the warehouse's server.")
+    notify_urls: dict[str, list[str]] = Field(default_factory=dict, description="Apprise URLs by the contract's owner.")
+    lease_minutes: int = Field(default=30, description="How long a run owns its partitions without a sign of life.")
+    log_level: str = "INFO"
+
+    @property
+    def state(self) -> Path:
+        """The folder of everything generated on this machine; git ignores it."""
+        return self.state_dir or self.root / ".interlock"
+
+    @property
+    def landing(self) -> str:
+        """The landing root as an fsspec URL or an absolute path, without a trailing slash."""
+        return (self.landing_url or str(self.root / "landing")).rstrip("/")
+
+    @property
+    def is_embedded(self) -> bool:
+        """True where the platform runs its own PostgreSQL."""
+        return self.database_url is None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

@@ -1,0 +1,115 @@
+"""Who reads whom, and which partitions of it: from dbt's manifest and the contracts, never by hand.
+
+Models that carry no contract (ephemeral steps, the time spine) are looked through, so that an edge
+always joins two datasets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from interlock.transform.project import manifest
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+    from interlock.contracts.model import Catalog
+
+
+class Edge(BaseModel):
+    """One dataset read by another, with the partition mapping and whether a new version reopens the reader."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    upstream: str
+    downstream: str
+    mapping: str
+    lookback: int = 0
+    reopens: bool = True
+
+
+class Lineage:
+    """The edges between the datasets of a catalog, the order to build them in, and the digest of their code."""
+
+    def __init__(self, catalog: Catalog, parsed: Manifest | None = None) -> None:
+        self._manifest = parsed or manifest()
+        self._nodes = {
+            node.name: unique_id
+            for unique_id, node in (*self._manifest.nodes.items(), *self._manifest.sources.items())
+            if node.resource_type in ("model", "source") and node.name in catalog
+        }
+        self.edges = tuple(self._edges(catalog))
+        sorter = TopologicalSorter({name: set[str]() for name in self._nodes})
+        for edge in self.edges:
+            sorter.add(edge.downstream, edge.upstream)
+        self.order = tuple(sorter.static_order())
+
+    def upstream(self, dataset: str) -> tuple[Edge, ...]:
+        """The edges into a dataset."""
+        return tuple(edge for edge in self.edges if edge.downstream == dataset)
+
+    def has_model(self, dataset: str) -> bool:
+        """Whether the dataset is built by dbt or is a source that dbt reads."""
+        return dataset in self._nodes
+
+    def code_version(self, dataset: str) -> str:
+        """SHA-256 over the SQL that makes a dataset: its model, the steps it looks through, and the project's macros."""
+        digest = hashlib.sha256()
+        for unique_id in sorted(self._code_of(dataset)):
+            digest.update(self._manifest.nodes[unique_id].raw_code.encode() + b"\0")
+        project = self._manifest.metadata.project_name
+        for unique_id, macro in sorted(self._manifest.macros.items()):
+            if macro.package_name == project:
+                digest.update(unique_id.encode() + b"\0" + macro.macro_sql.encode() + b"\0")
+        return digest.hexdigest()
+
+    def _code_of(self, dataset: str) -> set[str]:
+        found: set[str] = set()
+        pending = [self._nodes[dataset]]
+        while pending:
+            unique_id = pending.pop()
+            if unique_id in found or unique_id not in self._manifest.nodes:
+                continue
+            found.add(unique_id)
+            pending += [p for p in self._manifest.nodes[unique_id].depends_on.nodes if not self._is_dataset(p)]
+        return found
+
+    def _is_dataset(self, unique_id: str) -> bool:
+        node = self._manifest.nodes.get(unique_id) or self._manifest.sources.get(unique_id)
+        return node is not None and self._nodes.get(node.name) == unique_id
+
+    def _parents(self, unique_id: str) -> set[str]:
+        """Names of the datasets that a node reads, looking through whatever is none."""
+        names: set[str] = set()
+        for parent in self._manifest.nodes[unique_id].depends_on.nodes:
+            node = self._manifest.nodes.get(parent) or self._manifest.sources.get(parent)
+            if node is None:
+                continue
+            names |= {node.name} if self._is_dataset(parent) else self._parents(parent)
+        return names
+
+    def _edges(self, catalog: Catalog) -> list[Edge]:
+        edges = []
+        for name, unique_id in self._nodes.items():
+            if unique_id not in self._manifest.nodes:
+                continue
+            contract = catalog[name]
+            declared = {item.dataset: item for item in contract.inputs}
+            for upstream in sorted(self._parents(unique_id)):
+                given = declared.get(upstream)
+                is_same = catalog[upstream].partition.grain is contract.partition.grain
+                edges.append(
+                    Edge(
+                        upstream=upstream,
+                        downstream=name,
+                        mapping=str(given.mapping) if given else ("same" if is_same else "all"),
+                        lookback=given.lookback or 0 if given else 0,
+                        reopens=given.reopens if given and given.reopens is not None else is_same,
+                    )
+                )
+        return edges
+
