@@ -139,7 +139,9 @@ def make_metadata_database() -> None:
     with dial(administrator_url(), Role.ADMIN, autocommit=True) as connection:
         if connection.execute("select from pg_roles where rolname = %s", [LOGIN_ROLE]).fetchone() is None:
             connection.execute(sql.SQL("create role {} login").format(owner))
-        hashed = connection.pgconn.encrypt_password(password(LOGIN_ROLE).encode(), LOGIN_ROLE.encode(), b"scram-sha-256")
+        hashed = connection.pgconn.encrypt_password(
+            password(LOGIN_ROLE).encode(), LOGIN_ROLE.encode(), b"scram-sha-256"
+        )
         connection.execute(sql.SQL("alter role {} password {}").format(owner, sql.Literal(hashed.decode())))
         if connection.execute("select from pg_database where datname = %s", [name]).fetchone() is None:
             connection.execute(sql.SQL("grant {} to current_user").format(owner))

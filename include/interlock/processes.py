@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -108,6 +109,17 @@ def stop(identities: Sequence[Identity], *, grace_seconds: float = 10.0) -> None
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(members, timeout=5)
+
+
+def is_port_free(port: int) -> bool:
+    """Whether nobody listens on that port of this machine."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _members(identity: Identity) -> list[Any]:

@@ -7,10 +7,10 @@ runs: the API server, the scheduler and the DAG processor.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -38,6 +38,10 @@ COMMANDS = {
 HEALTHY_SECONDS = 180
 GRACE_SECONDS = 10
 REQUEST_SECONDS = 30
+
+
+def quietly(_line: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,12 @@ class Airflow:
         return {part: str(said.get("status")) for part, said in answer.items() if said.get("status")}
 
     def _ask(
-        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None, seconds: float = REQUEST_SECONDS
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: dict[str, str] | None = None,
+        seconds: float = REQUEST_SECONDS,
     ) -> Any:
         content = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(  # noqa: S310
@@ -100,7 +109,7 @@ class Stopped:
     database: bool
 
 
-def up(say: Say = lambda line: None) -> Airflow:
+def up(say: Say = quietly) -> Airflow:
     """Start everything and leave it up; what already runs is left as it is."""
     from interlock.db.connection import embedded_server
 
@@ -110,7 +119,7 @@ def up(say: Say = lambda line: None) -> Airflow:
 
 
 @contextmanager
-def running(say: Say = lambda line: None) -> Iterator[Airflow]:
+def running(say: Say = quietly) -> Iterator[Airflow]:
     """Everything up for the length of the block. What was up before stays up; what was started is stopped."""
     already_up = is_up()
     try:
@@ -122,7 +131,7 @@ def running(say: Say = lambda line: None) -> Iterator[Airflow]:
                 stop_airflow()
 
 
-def start(say: Say = lambda line: None) -> Airflow:
+def start(say: Say = quietly) -> Airflow:
     """Bring the database and Airflow up and wait until Airflow reports itself healthy."""
     from interlock.db.connection import Role, connect
 
@@ -146,7 +155,7 @@ def start(say: Say = lambda line: None) -> Airflow:
         _port_file().write_text(str(airflow.port))
         for name, arguments in COMMANDS.items():
             processes.start_detached(
-                (_program("airflow"), *arguments),
+                (*_airflow(), *arguments),
                 log=orchestration.logs() / f"airflow-{name}.log",
                 cwd=settings().root,
                 environment=environment,
@@ -216,7 +225,7 @@ def summary() -> str:
 
 def _wait_until_healthy(airflow: Airflow, say: Say) -> None:
     wanted = ("metadatabase", "scheduler", "dag_processor")
-    started, told = time.monotonic(), 0.0
+    started = told = time.monotonic()
     while time.monotonic() - started < HEALTHY_SECONDS:
         for name in COMMANDS:
             if not _is_alive(name):
@@ -234,14 +243,15 @@ def _wait_until_healthy(airflow: Airflow, say: Say) -> None:
             say(f"Waiting for Airflow ({', '.join(waiting)}): {told - started:.0f} s")
         time.sleep(0.3)
     raise TransientFailure(
-        f"Airflow was not healthy after {HEALTHY_SECONDS} s.", fix=f"Read the logs in {orchestration.logs()}; then try again."
+        f"Airflow was not healthy after {HEALTHY_SECONDS} s.",
+        fix=f"Read the logs in {orchestration.logs()}; then try again.",
     )
 
 
 def _migrate_airflow(environment: dict[str, str]) -> None:
     with processes.log_file(orchestration.logs() / "airflow-migrate.log") as log:
         ended = subprocess.run(  # noqa: S603
-            [_program("airflow"), "db", "migrate"],
+            [*_airflow(), "db", "migrate"],
             env=environment,
             cwd=settings().root,
             stdin=subprocess.DEVNULL,
@@ -257,39 +267,29 @@ def _migrate_airflow(environment: dict[str, str]) -> None:
     orchestration.stamp_metadata()
 
 
-def _program(name: str) -> Path:
-    program = Path(sys.executable).parent / name
-    if not program.exists():
+def _airflow() -> tuple[str, ...]:
+    """The `airflow` command of this very environment; not its script, whose first line a long path breaks."""
+    if importlib.util.find_spec("airflow") is None:
         raise PermanentFailure(
-            f"{name} is not installed beside {sys.executable}.",
+            "Airflow is not installed in this environment.",
             fix="Run `make up` from the checkout, which sets up its environment.",
         )
-    return program
+    return sys.executable, "-m", "airflow"
 
 
 def _free_port() -> int:
     wanted = settings().airflow_port
     if "airflow_port" in settings().model_fields_set:
-        if not _is_free(wanted):
+        if not processes.is_port_free(wanted):
             raise PermanentFailure(
                 f"Port {wanted}, which INTERLOCK_AIRFLOW_PORT names, is taken by another program.",
                 fix="Set INTERLOCK_AIRFLOW_PORT to a free port, or unset it and the next free one is taken.",
             )
         return wanted
     for port in (_recorded_port() or wanted, *range(wanted, wanted + 200)):
-        if _is_free(port):
+        if processes.is_port_free(port):
             return port
     raise TransientFailure(f"No port from {wanted} on is free for Airflow.", fix="Set INTERLOCK_AIRFLOW_PORT.")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _recorded_port() -> int | None:

@@ -32,13 +32,27 @@ class Settings(BaseSettings):
 
     root: Path = Field(default_factory=project_root, description="The checkout with contracts, models and DAGs.")
     state_dir: Path | None = Field(default=None, description="State and secrets; default `<root>/.interlock`.")
-    database_url: SecretStr | None = Field(default=None, description="Administrator's URL of a PostgreSQL 16 to 18; empty means embedded.")
-    secret_key: SecretStr | None = Field(default=None, description="Derives the passwords of the roles; generated in embedded mode.")
-    landing_url: str | None = Field(default=None, description="fsspec URL of the landing root; default `<root>/landing`.")
-    postgres_port: int = Field(default=0, description="Port of the embedded server; 0 picks a free one once and keeps it.")
-    postgres_durable: bool = Field(default=True, description="For tests alone: false trades the embedded server's safety for speed.")
-    airflow_port: int = Field(default=8080, description="Port of the Airflow UI; the next free one is taken if it is busy.")
-    airflow_database: str = Field(default="airflow", description="Airflow's metadata database, on the warehouse's server.")
+    database_url: SecretStr | None = Field(
+        default=None, description="Administrator's URL of a PostgreSQL 16 to 18; empty means embedded."
+    )
+    secret_key: SecretStr | None = Field(
+        default=None, description="Derives the passwords of the roles; generated in embedded mode."
+    )
+    landing_url: str | None = Field(
+        default=None, description="fsspec URL of the landing root; default `<root>/landing`."
+    )
+    postgres_port: int = Field(
+        default=0, description="Port of the embedded server; 0 picks a free one once and keeps it."
+    )
+    postgres_durable: bool = Field(
+        default=True, description="For tests alone: false trades the embedded server's safety for speed."
+    )
+    airflow_port: int = Field(
+        default=8080, description="Port of the Airflow UI; the next free one is taken if it is busy."
+    )
+    airflow_database: str = Field(
+        default="airflow", description="Airflow's metadata database, on the warehouse's server."
+    )
     notify_urls: dict[str, list[str]] = Field(default_factory=dict, description="Apprise URLs by the contract's owner.")
     lease_minutes: int = Field(default=30, description="How long a run owns its partitions without a sign of life.")
     log_level: str = "INFO"

@@ -31,7 +31,11 @@ COMMANDS = {
     "status": ("interlock.cli.asking", ASK, "Every dataset by partition, in one readable matrix."),
     "metric": ("interlock.cli.metrics", ASK, "The value of a canonical metric, with its safety."),
     "run": ("interlock.cli.running", WORK, "Take a domain's partitions from landing to curated, gates and all."),
-    "deliver": ("interlock.cli.deliveries", WORK, "Play the example's producer: write its files to the landing folder."),
+    "deliver": (
+        "interlock.cli.deliveries",
+        WORK,
+        "Play the example's producer: write its files to the landing folder.",
+    ),
     "contract": ("interlock.cli.contracts", WORK, "Lint contracts, or write a first one from a sample."),
     "demo": ("interlock.cli.demo", WORK, "The story of one bad day, from delivery to correction, on real data."),
     "up": ("interlock.cli.platform", PLATFORM, "Start everything and leave it up; prints the URL and the login."),

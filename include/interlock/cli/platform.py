@@ -62,7 +62,9 @@ def migrate() -> None:
 
 
 def psql(
-    role: str = typer.Argument("operator", help="admin, owner, loader, builder, gate, publisher, operator, auditor, ..."),
+    role: str = typer.Argument(
+        "operator", help="admin, owner, loader, builder, gate, publisher, operator, auditor, ..."
+    ),
     command: str = typer.Option("", "--command", "-c", help="Run this and leave, in place of a session."),
 ) -> None:
     """Open psql on the warehouse as one of the roles."""

@@ -82,14 +82,22 @@ def _day(text: str) -> date:
 
 
 def _show(phase: Phase, outcome: Outcome) -> None:
-    got = f"{len(outcome.done):>5} through" if outcome.done else "    - nothing to do" if not outcome.blocked else "    0 through"
+    got = (
+        f"{len(outcome.done):>5} through"
+        if outcome.done
+        else "    - nothing to do"
+        if not outcome.blocked
+        else "    0 through"
+    )
     stopped = f", {len(outcome.blocked)} blocked" if outcome.blocked else ""
     typer.echo(f"  {phase.value:<16}{got}{stopped}", err=True)
 
 
 def _print(report: Report) -> None:
     days = report.partitions[0] if len(report.partitions) == 1 else f"{report.partitions[0]} to {report.partitions[-1]}"
-    typer.echo(f"{report.domain} {days}: run {report.run_id} published {len(report.published)} partitions, {len(report.blocked)} blocked.")
+    typer.echo(
+        f"{report.domain} {days}: run {report.run_id} published {len(report.published)} partitions, {len(report.blocked)} blocked."
+    )
     for item in report.blocked[:SHOWN_REASONS]:
         typer.echo(f"  BLOCKED {item.dataset} {item.partition}: {item.reason}")
     if len(report.blocked) > SHOWN_REASONS:

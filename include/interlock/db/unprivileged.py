@@ -65,8 +65,13 @@ class Runner:
         return self.uid is None or self.run("/bin/sh", "-c", 'cd "$0"', folder).returncode == 0
 
     def can_run(self, program: Path) -> bool:
-        """Whether this user reaches a program and may execute it."""
-        return self.uid is None or self.run("/bin/sh", "-c", 'test -r "$0" && test -x "$0"', program).returncode == 0
+        """Whether this user reaches a program and everything that it loads."""
+        if self.uid is None:
+            return True
+        try:
+            return self.run(program, "--version").returncode == 0
+        except OSError:
+            return False
 
 
 def runner(data: Path | None) -> Runner:
@@ -154,12 +159,20 @@ def reachable_programs(programs: Path, home: Path, who: Runner) -> Path:
     if who.can_run(programs / "postgres"):
         return programs
     copy = home / "programs"
-    if not (copy / "complete").exists() or (copy / "complete").read_text() != str(programs):
+    # The programs find their libraries by the wheel's own layout, relative to themselves.
+    installation, package = programs.parent, programs.parent.parent
+    inner = copy / package.name / installation.name
+    made = copy / "made-from"
+    if not made.exists() or made.read_text() != str(programs):
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(programs.parent, copy, ignore=shutil.ignore_patterns("include", "*.a", "pkgconfig"))
-        copy.chmod(0o755)
-        (copy / "complete").write_text(str(programs))
-    return copy / "bin"
+        shutil.copytree(installation, inner, ignore=shutil.ignore_patterns("include", "*.a", "pkgconfig"))
+        libraries = package.with_name(f"{package.name}.libs")
+        if libraries.is_dir():
+            shutil.copytree(libraries, copy / libraries.name)
+        for folder in (copy, copy / package.name):
+            folder.chmod(0o755)
+        made.write_text(str(programs))
+    return inner / "bin"
 
 
 def _name_of(uid: int) -> str:

@@ -31,4 +31,6 @@ def load_domains(path: Path | None = None) -> dict[str, Domain]:
     try:
         return TypeAdapter(dict[str, Domain]).validate_python(yaml.safe_load(file.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise PermanentFailure(f"{file} cannot be read: {error}", fix="Mend what is named; docs/contracts.md shows the form.") from error
+        raise PermanentFailure(
+            f"{file} cannot be read: {error}", fix="Mend what is named; docs/contracts.md shows the form."
+        ) from error

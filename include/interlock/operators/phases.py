@@ -37,9 +37,15 @@ class PhaseOperator(BaseOperator):
         key = f"airflow:{run.dag_id}:{run.run_id}"
         try:
             if self.phase is Phase.ADMIT:
-                partition = partition_of(context["params"].get("partition"), run.run_type, run.data_interval_start, run.logical_date)
+                partition = partition_of(
+                    context["params"].get("partition"), run.run_type, run.data_interval_start, run.logical_date
+                )
                 by = f"airflow:{getattr(run, 'triggering_user_name', None) or run.run_type}"
-                return {"run_id": chain.admit(self.domain, [partition], run_key=key, trigger=f"airflow {run.run_type}", by=by)}
+                return {
+                    "run_id": chain.admit(
+                        self.domain, [partition], run_key=key, trigger=f"airflow {run.run_type}", by=by
+                    )
+                }
             outcome = chain.run_phase(self.phase, key)
         except TransientFailure as failure:
             raise AirflowException(str(failure)) from failure
@@ -48,7 +54,9 @@ class PhaseOperator(BaseOperator):
         return {"rows": outcome.rows, "done": [" ".join(item) for item in outcome.done]}
 
 
-def partition_of(asked: str | None, run_type: str, interval_start: datetime | None, logical_date: datetime | None) -> str:
+def partition_of(
+    asked: str | None, run_type: str, interval_start: datetime | None, logical_date: datetime | None
+) -> str:
     """The partition of a DAG run, by the first rule that applies.
 
     1. The run's `partition` parameter, where somebody gave one.
@@ -61,11 +69,14 @@ def partition_of(asked: str | None, run_type: str, interval_start: datetime | No
         try:
             return "all" if asked == "all" else date.fromisoformat(asked).isoformat()
         except ValueError:
-            raise PermanentFailure(f"partition {asked!r} is no day", fix="Give it as YYYY-MM-DD, for example 2013-01-05.") from None
+            raise PermanentFailure(
+                f"partition {asked!r} is no day", fix="Give it as YYYY-MM-DD, for example 2013-01-05."
+            ) from None
     if str(run_type) in ("scheduled", "backfill") and interval_start is not None:
         return interval_start.date().isoformat()
     if logical_date is not None:
         return logical_date.date().isoformat()
     raise PermanentFailure(
-        "this run has neither a partition nor a date", fix="Trigger it again with a logical date or the parameter `partition`."
+        "this run has neither a partition nor a date",
+        fix="Trigger it again with a logical date or the parameter `partition`.",
     )

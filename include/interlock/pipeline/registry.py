@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from interlock.contracts.checks import clause_digest
 from interlock.contracts.loading import checks_of
-from interlock.contracts.model import Grain, Severity
+from interlock.contracts.checks import Severity, clause_digest
+from interlock.contracts.model import Grain
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
 from interlock.errors import PermanentFailure

@@ -23,7 +23,6 @@ from great_expectations.expectations.metrics.table_metric_provider import TableM
 from great_expectations.expectations.metrics.util import get_sqlalchemy_column_metadata
 
 
-
 class CandidateEngine(SqlAlchemyExecutionEngine):
     """GX's SQL engine with one metric of its own: the columns of what is judged, asked for without its rows."""
 

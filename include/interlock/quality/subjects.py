@@ -9,7 +9,7 @@ face, `<column>__typed`, which is null where the text cannot be read as that typ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -38,14 +38,16 @@ class Subject:
         """The column as SQL, in its logical type."""
         return identifier(name + TYPED if name in self.typed else name)
 
-    def limited_to(self, keys: Sequence[Any]) -> str:
-        """The query over some partitions alone."""
-        return f"select * from ({self.query}) as part where {self.key} in ({literals(keys)})"
+    def face(self, name: str, values: Sequence[Any]) -> str:
+        """The name of the column to compare with the values: typed for numbers, as delivered for text."""
+        are_numbers = all(isinstance(value, int | float) for value in values)
+        return name + TYPED if are_numbers and name in self.typed else name
 
-    def keys_of(self, partitions: Sequence[str]) -> list[Any]:
-        """The values of `key` that belong to the partitions."""
-        wanted = set(partitions)
-        return [key for key, partition in self.partitions.items() if partition in wanted]
+    def limited_to(self, partitions: Sequence[str]) -> Subject:
+        """The same rows of some partitions alone."""
+        kept = {key: partition for key, partition in self.partitions.items() if partition in set(partitions)}
+        query = f"select * from ({self.query}) as subject where {self.key} in ({literals(kept)})"
+        return replace(self, query=query, partitions=kept)
 
     @property
     def is_one_partition(self) -> bool:

@@ -82,11 +82,20 @@ class Suites:
 
     def __init__(self, source: Any, neighbours: Neighbours) -> None:
         self._source = source
-        self._neighbours = neighbours
+        self.neighbours = neighbours
+
+    def relation(self, subject: Subject) -> Any:
+        """The judged rows as something to select from."""
+        import sqlalchemy as sa
+
+        return sa.text(subject.query).columns().subquery("subject")
+
+    def fetch(self, statement: sa.Select[Any]) -> Sequence[Any]:
+        """The rows of a statement that follows a failure."""
+        return self._engine.execute_query(statement).fetchall()
 
     @property
-    def engine(self) -> Any:
-        """GX's execution engine, for the statements that follow a failure."""
+    def _engine(self) -> Any:
         return self._source.get_execution_engine()
 
     def answers(self, subject: Subject, checks: Sequence[Check]) -> dict[str, Answer]:
@@ -103,20 +112,23 @@ class Suites:
 
     def unexpected(self, subject: Subject, check: Check) -> sa.ColumnElement[bool] | None:
         """The condition that GX itself counts as unexpected; None for an expectation that is not about single rows."""
+        import sqlalchemy as sa
         from great_expectations.validator.metric_configuration import MetricConfiguration
         from great_expectations.validator.metrics_calculator import MetricsCalculator
 
         expectation = self.expectation(subject, check)
+        if violation := getattr(expectation, "violation", None):
+            return sa.literal_column(violation, sa.Boolean)
         name = getattr(expectation, "map_metric", None)
         if name is None:
             return None
         with self._batch(subject.query) as batch:
-            self.engine.batch_manager.load_batch_list([batch])
+            self._engine.batch_manager.load_batch_list([batch])
             expectation.batch_id = batch.id
-            wanted = expectation.get_validation_dependencies(self.engine, {"result_format": "BOOLEAN_ONLY"})
+            wanted = expectation.get_validation_dependencies(self._engine, {"result_format": "BOOLEAN_ONLY"})
             known = wanted.metric_configurations[f"{name}.unexpected_count"]
             metric = MetricConfiguration(f"{name}.condition", known.metric_domain_kwargs, known.metric_value_kwargs)
-            condition, domain, _ = MetricsCalculator(self.engine).get_metric(metric)
+            condition, domain, _ = MetricsCalculator(self._engine).get_metric(metric)
         if domain.get("row_condition") is not None:
             return None
         return condition
@@ -134,7 +146,7 @@ class Suites:
         if check.kind is CheckKind.UNIQUE:
             return expectations.ExpectColumnsToBeUnique(statement=violations.uniqueness(check, subject))
         if check.kind is CheckKind.FOREIGN_KEY:
-            return expectations.ExpectReferencesToExist(statement=violations.orphans(check, subject, self._neighbours))
+            return expectations.ExpectReferencesToExist(statement=violations.orphans(check, subject, self.neighbours))
         condition = violations.condition(check, subject)
         kinds = {
             CheckKind.CASTABLE: expectations.ExpectColumnValuesToBeCastable,

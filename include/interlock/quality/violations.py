@@ -14,33 +14,35 @@ from interlock.quality.sqltext import identifier, literal, type_name
 
 if TYPE_CHECKING:
     from interlock.contracts.checks import Check
+    from interlock.quality.neighbours import Neighbours
     from interlock.quality.subjects import Subject
 
 
-def condition(check: Check, workspace: str) -> str | None:
-    """What makes a row a violating one; None where no condition over one row says it, or only GX knows it."""
+def condition(check: Check, subject: Subject) -> str:
+    """What makes a row a violating one, as a condition over that row alone. A row expression that is null holds."""
+    arguments = check.arguments
     if check.kind is CheckKind.CASTABLE:
-        return f"not pg_input_is_valid({identifier(check.columns[0])}, {literal(type_name(check.arguments['type']))})"
+        return f"not pg_input_is_valid({identifier(check.columns[0])}, {literal(type_name(arguments['type']))})"
     if check.kind is CheckKind.MAX_LENGTH:
-        return f"char_length({identifier(check.columns[0])}) > {int(check.arguments['maximum'])}"
+        return f"char_length({identifier(check.columns[0])}) > {int(arguments['maximum'])}"
+    if check.kind is CheckKind.BETWEEN:
+        column, low, high = subject.column(check.columns[0]), arguments.get("minimum"), arguments.get("maximum")
+        bounds = [f"{column} < {literal(low)}"] * (low is not None) + [f"{column} > {literal(high)}"] * (high is not None)
+        return f"({' or '.join(bounds)})"
     if check.kind is CheckKind.ROW_EXPRESSION:
-        return f"({check.arguments['expression']}\n) is false"
-    if check.kind is CheckKind.FOREIGN_KEY:
-        return _is_orphan(check, workspace)
-    return None
+        return f"({arguments['expression']}\n) is false"
+    raise ValueError(f"no condition over one row stands for a check of kind {check.kind}")
 
 
-def statement(check: Check, subject: Subject, workspace: str) -> str:
-    """A scalar statement that counts the violating rows of a check that needs more than the row itself."""
-    if check.kind is CheckKind.UNIQUE:
-        return f"select coalesce(sum(times), 0) from ({repeats(check, subject)}) as repeated"
-    return f"select count(*) from ({subject.query}) as subject where {_is_orphan(check, workspace)}"
+def uniqueness(check: Check, subject: Subject) -> str:
+    """A scalar statement: how many rows share their key with another row of their partition."""
+    return f"select coalesce(sum(times), 0) from ({repeats(check, subject)}) as repeated"
 
 
 def repeats(check: Check, subject: Subject) -> str:
     """Keys that occur `times` > 1 in a partition. A row without any part of the key is judged by `required` alone."""
     columns = [identifier(name) for name in check.columns]
-    part = [] if subject.is_one_partition or subject.key in columns else [subject.key]
+    part = [] if subject.key in columns or subject.is_one_partition else [subject.key]
     group = ", ".join(part + columns)
     is_named = " or ".join(f"{column} is not null" for column in columns)
     return (
@@ -49,14 +51,14 @@ def repeats(check: Check, subject: Subject) -> str:
     )
 
 
-def parent_relation(workspace: str, dataset: str, is_raw: bool) -> str:
-    """Where another dataset lies for a gate: pinned, or just sealed, in the workspace of the run."""
-    return f"{identifier(workspace)}.{identifier(f'{dataset}_accepted' if is_raw else dataset)}"
+def orphans(check: Check, subject: Subject, neighbours: Neighbours) -> str:
+    """A scalar statement: how many rows refer to something that does not exist."""
+    return f"select count(*) from ({subject.query}) as subject where {is_orphan(check, neighbours)}"
 
 
-def _is_orphan(check: Check, workspace: str) -> str:
-    """No row of the parent has the value; a null refers to nothing (the contract's `required` judges nulls)."""
-    parent = parent_relation(workspace, check.arguments["dataset"], is_raw=False)
+def is_orphan(check: Check, neighbours: Neighbours) -> str:
+    """No row of the other dataset has the value; a null refers to nothing (the contract's `required` judges nulls)."""
+    parent = neighbours.relation(check.arguments["dataset"])
     ours = [f"subject.{identifier(name)}" for name in check.columns]
     theirs = [f"parent.{identifier(name)}" for name in check.arguments["columns"]]
     is_named = " and ".join(f"{column} is not null" for column in ours)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from interlock.db.connection import Connection
 
 VERSION_TABLE = "schema_version"
-OWNER = "interlock_owner"
 # One number for "the schema of Interlock is being migrated"; advisory locks are of one database.
 MIGRATION_LOCK = 4_738_120
 ATTEMPTS = 5
@@ -38,13 +37,10 @@ def versions() -> tuple[str, ...]:
 
 def is_current(connection: Connection) -> bool:
     """Whether the schema is at the newest known version. A version that this code does not know is refused."""
-    import psycopg
-
-    try:
-        found = connection.execute(f"select version_num from interlock.{VERSION_TABLE}").fetchone()
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName, psycopg.errors.InsufficientPrivilege):
-        connection.rollback()
+    exists = connection.execute("select to_regclass(%s) is not null", [f"interlock.{VERSION_TABLE}"]).fetchone()
+    if exists != (True,):
         return False
+    found = connection.execute("select version_num from interlock.schema_version").fetchone()
     known = versions()
     if found is not None and found[0] not in known:
         raise PermanentFailure(
@@ -61,7 +57,8 @@ def migrate(target: str | None = None) -> None:
     address = target or administrator_url()
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _migrate_once(address)
+            _migrate_once(address)
+            return
         except psycopg.errors.InternalError_ as error:
             # Roles belong to the server: two databases migrated at once can collide on the same grant.
             if "concurrently updated" not in str(error) or attempt == ATTEMPTS:
@@ -81,11 +78,11 @@ def _migrate_once(address: str) -> None:
 
     engine = create_engine("postgresql+psycopg://", creator=lambda: dial(address, Role.ADMIN), poolclass=NullPool)
     with engine.begin() as wrapped:
-        connection = wrapped.connection.driver_connection
+        connection: Connection = wrapped.connection.driver_connection  # type: ignore[assignment]
         connection.execute("select pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
         connection.execute(statement("db/migrations/sql/01_roles.sql").encode())
         set_passwords(connection)
-        connection.execute(f"set local role {OWNER}")
+        connection.execute("set local role interlock_owner")
         _upgrade(wrapped)
 
 

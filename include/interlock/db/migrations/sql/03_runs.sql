@@ -45,33 +45,60 @@ comment on table interlock.claim is
 comment on column interlock.claim.backend_pid is
   'A connection that lives as long as its run: once it is gone, the claim is free before it expires.';
 
--- Takes or renews the claims of a run under a new fencing token; older tokens are dead from here on.
+create index on interlock.claim (run_id);
+
+-- Whether somebody still holds a claim: its lease runs and, where it is bound to a connection, that one lives.
+create function interlock.is_held(c interlock.claim) returns boolean
+language sql volatile
+return c.expires_at > clock_timestamp()
+  and (c.backend_pid is null or exists (select from pg_stat_get_activity(c.backend_pid)));
+
+create function interlock.refuse_held(c interlock.claim) returns void
+language plpgsql as $$
+declare
+  holder interlock.run;
+begin
+  select * into strict holder from interlock.run r where r.run_id = c.run_id;
+  raise exception 'partition % of "%" is held by run % (% by %) until %',
+    c.partition, c.domain, holder.run_id, holder.trigger, holder.actor, c.expires_at using errcode = 'IL001',
+    hint = 'Wait until that run has ended; two runs of one partition never interleave.';
+end;
+$$;
+
+-- Takes or renews the claims of a run under a new fencing token; older tokens are dead from here on. A run with the
+-- same key takes over at once (it is the same work, tried again), any other run only what nobody holds.
 create function interlock.take_claims(taking interlock.run, lease interval, backend_pid integer) returns bigint
 language plpgsql as $$
 declare
-  held record;
+  held interlock.claim;
   new_token bigint := nextval('interlock.fencing_token');
+  former bigint[];
 begin
   -- In one order, so that two runs that want the same partitions cannot deadlock.
   perform pg_advisory_xact_lock(hashtextextended('interlock.claim.' || taking.domain, 0));
-  select c.partition, c.run_id, c.expires_at, r.trigger, r.actor into held
+  select c.* into held
   from interlock.claim c join interlock.run r using (run_id)
-  where c.domain = taking.domain and c.partition = any (taking.partitions)
-    and r.run_key <> taking.run_key
-    and c.expires_at > clock_timestamp()
-    and (c.backend_pid is null or exists (select from pg_stat_activity a where a.pid = c.backend_pid))
+  where c.domain = taking.domain and c.partition = any (taking.partitions) and r.run_key <> taking.run_key and interlock.is_held(c)
   limit 1;
   if found then
-    raise exception 'partition % of "%" is held by run % (% by %) until %',
-      held.partition, taking.domain, held.run_id, held.trigger, held.actor, held.expires_at using errcode = 'IL001',
-      hint = 'Wait until that run has ended; two runs of one partition never interleave.';
+    perform interlock.refuse_held(held);
   end if;
+  select array_agg(distinct c.run_id) into former from interlock.claim c
+  where c.domain = taking.domain and c.partition = any (taking.partitions) and c.run_id <> taking.run_id;
+
   insert into interlock.claim as c (domain, partition, run_id, token, expires_at, backend_pid)
   select taking.domain, p, taking.run_id, new_token, clock_timestamp() + lease, take_claims.backend_pid
-  from unnest(taking.partitions) as p
+  from (
+    select unnest(taking.partitions) as p
+    union
+    select h.partition from interlock.claim h where h.run_id = taking.run_id
+  ) as wanted
   on conflict (domain, partition) do update
   set run_id = excluded.run_id, token = excluded.token, expires_at = excluded.expires_at, backend_pid = excluded.backend_pid;
   update interlock.run set token = new_token, state = 'running', finished_at = null where run_id = taking.run_id;
+  update interlock.run r set state = 'failed', finished_at = clock_timestamp(), message = format('taken over by run %s', taking.run_id)
+  where r.run_id = any (former) and r.state = 'running'
+    and not exists (select from interlock.claim c where c.run_id = r.run_id and c.partition <> 'all');
   return new_token;
 end;
 $$;
@@ -89,7 +116,7 @@ begin
   run_id := admitted.run_id;
   token := interlock.take_claims(admitted, lease, backend_pid);
   insert into interlock.partition (dataset_id, partition, starts_on)
-  select d.dataset_id, p, p::date
+  select d.dataset_id, p, interlock.starts_on(p)
   from interlock.dataset d, unnest(admitted.partitions) as p
   where d.domain = admitted.domain and d.grain = 'day' and p ~ '^\d{4}-\d\d-\d\d$'
   union all
@@ -129,8 +156,9 @@ begin atomic
   delete from interlock.claim c where c.run_id = finish_run.run_id;
 end;
 
--- Refuses a writer whose lease ran out or was taken over: the fencing token decides, in the database.
-create function interlock.require_claim(run_id bigint, token bigint, partition text) returns interlock.run
+-- Refuses a writer whose lease ran out or was taken over, or who writes to another domain: decided by the fencing
+-- token, in the database. The claim stays locked to the end of the transaction, so nobody can take over in its middle.
+create function interlock.require_claim(run_id bigint, token bigint, partition text, of_domain text default null) returns interlock.run
 language plpgsql as $$
 declare
   running interlock.run;
@@ -140,7 +168,9 @@ begin
   if running.run_id is null then
     raise exception 'there is no run %', require_claim.run_id using errcode = 'IL005';
   end if;
-  -- `all` is written under the claims of whatever partitions the run was admitted for.
+  if of_domain <> running.domain then
+    raise exception 'run % is of the domain "%" and may not write to "%"', running.run_id, running.domain, of_domain using errcode = 'IL005';
+  end if;
   select * into claimed from interlock.claim c
   where c.domain = running.domain and c.run_id = running.run_id
     and c.partition = case when require_claim.partition = 'all' then running.partitions[1] else require_claim.partition end
@@ -150,6 +180,34 @@ begin
       require_claim.run_id, require_claim.partition, running.domain using errcode = 'IL005',
       hint = 'Run it again; nothing was published.';
   end if;
+  if require_claim.partition = 'all' and claimed.partition <> 'all' then
+    perform interlock.claim_all(running, claimed);
+  end if;
   return running;
+end;
+$$;
+
+-- `all` belongs to every run of a domain, so a run claims it only when it writes to it, and keeps it to its end: runs of
+-- different days go on side by side until two of them would change the same dimension.
+create function interlock.claim_all(running interlock.run, claimed interlock.claim) returns void
+language plpgsql as $$
+declare
+  held interlock.claim;
+begin
+  perform from interlock.claim c
+  where c.domain = running.domain and c.partition = 'all' and c.run_id = running.run_id and c.token = claimed.token for share;
+  if found then
+    return;
+  end if;
+  insert into interlock.claim as c (domain, partition, run_id, token, expires_at, backend_pid)
+  values (running.domain, 'all', running.run_id, claimed.token, claimed.expires_at, claimed.backend_pid)
+  on conflict (domain, partition) do update
+  set run_id = excluded.run_id, token = excluded.token, expires_at = excluded.expires_at, backend_pid = excluded.backend_pid
+  where c.run_id = excluded.run_id or not interlock.is_held(c)
+    or exists (select from interlock.run r where r.run_id = c.run_id and r.run_key = running.run_key);
+  if not found then
+    select * into held from interlock.claim c where c.domain = running.domain and c.partition = 'all';
+    perform interlock.refuse_held(held);
+  end if;
 end;
 $$;

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from alembic import op
 
 from interlock.db.connection import statement
 
+if TYPE_CHECKING:
+    from interlock.db.connection import Connection
+
 revision = "0001"
 down_revision = None
 
-FILES = ("02_registry", "03_runs", "04_versions", "05_safety", "06_publish", "07_rights")
+FILES = (
+    "02_registry",
+    "03_runs",
+    "04_versions",
+    "05_candidates",
+    "06_safety",
+    "07_causes",
+    "08_publish",
+    "09_rights",
+)
 
 
 def upgrade() -> None:
     """Run the files in order, as the schema's owner."""
-    connection = op.get_bind().connection.driver_connection
+    connection: Connection = op.get_bind().connection.driver_connection  # type: ignore[assignment]
     for file in FILES:
         connection.execute(statement(f"db/migrations/sql/{file}.sql").encode())
 

