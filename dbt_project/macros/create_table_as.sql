@@ -9,7 +9,7 @@
 {% macro postgres__create_table_as(temporary, relation, sql) -%}
     {%- set bucket = var('interlock_buckets', {}).get(model.name) -%}
     {%- if temporary or not bucket -%}
-        {{ return(dbt_postgres.postgres__create_table_as(temporary, relation, sql)) }}
+        {{ return(dbt.postgres__create_table_as(temporary, relation, sql)) }}
     {%- endif -%}
     create table {{ relation }}
     {{ get_assert_columns_equivalent(sql) }}

@@ -35,8 +35,12 @@ def logs() -> Path:
     return settings().state / "logs"
 
 
-def airflow_environment(port: int) -> dict[str, str]:
-    """The environment of every Airflow process; `port` is the API server's. Starts the embedded server if need be."""
+def airflow_environment(port: int, *, with_overrides: bool = False) -> dict[str, str]:
+    """The environment of every Airflow process; `port` is the API server's. Starts the embedded server if need be.
+
+    On a laptop the machine's own `AIRFLOW__*` variables belong to some other Airflow and are dropped; a
+    deployment says with them what is different there (the executor, the auth manager), and they win.
+    """
     from interlock.db.connection import secret_key
 
     configured = settings()
@@ -76,7 +80,10 @@ def airflow_environment(port: int) -> dict[str, str]:
         "LOGGING__LOGGING_LEVEL": configured.log_level,
         "USAGE_DATA_COLLECTION__ENABLED": False,
     }
-    return base_environment() | {f"AIRFLOW__{name}": str(value) for name, value in said.items()}
+    environment = base_environment() | {f"AIRFLOW__{name}": str(value) for name, value in said.items()}
+    if with_overrides:
+        environment |= {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
+    return environment
 
 
 def base_environment() -> dict[str, str]:
@@ -150,7 +157,7 @@ def make_metadata_database() -> None:
 
 
 def metadata_is_current() -> bool:
-    """Whether Airflow's tables are those of the Airflow that is installed: `airflow db migrate` costs 8 s to find out."""
+    """Whether Airflow's tables suit the installed Airflow; asking `airflow db migrate` costs 8 s."""
     return _stamp().exists() and _stamp().read_text() == _metadata_version()
 
 

@@ -156,7 +156,7 @@ def start(say: Say = quietly) -> Airflow:
         for name, arguments in COMMANDS.items():
             processes.start_detached(
                 (*_airflow(), *arguments),
-                log=orchestration.logs() / f"airflow-{name}.log",
+                log=_log(name),
                 cwd=settings().root,
                 environment=environment,
                 umask=0o077,
@@ -212,15 +212,16 @@ def summary() -> str:
     else:
         lines.append("PostgreSQL  the server that INTERLOCK_DATABASE_URL names")
     running_parts = [name for name in COMMANDS if _is_alive(name)]
+    user, password = orchestration.login()
+    login = f"            user {user}, password {password}"
     if not running_parts:
-        return "\n".join([*lines, "Airflow     down"])
+        return "\n".join([*lines, "Airflow     down", login])
     airflow = Airflow(_recorded_port() or configured.airflow_port)
     lines.append(f"Airflow     {airflow.address}  ({', '.join(running_parts)})")
     missing = [name for name in COMMANDS if name not in running_parts]
     if missing:
         lines.append(f"            NOT RUNNING: {', '.join(missing)}; logs in {orchestration.logs()}")
-    user, password = orchestration.login()
-    return "\n".join([*lines, f"            user {user}, password {password}"])
+    return "\n".join([*lines, login])
 
 
 def _wait_until_healthy(airflow: Airflow, say: Say) -> None:
@@ -231,7 +232,7 @@ def _wait_until_healthy(airflow: Airflow, say: Say) -> None:
             if not _is_alive(name):
                 raise TransientFailure(
                     f"Airflow's {name} ended while it started. Its last words:\n{_last_words(name)}",
-                    fix=f"Read {orchestration.logs()}/airflow-{name}.log; `interlock doctor` looks for the usual reasons.",
+                    fix=f"Read {_log(name)}; `interlock doctor` looks for the usual reasons.",
                 )
         health = airflow.health()
         if all(health.get(part) == "healthy" for part in wanted):
@@ -248,10 +249,42 @@ def _wait_until_healthy(airflow: Airflow, say: Say) -> None:
     )
 
 
+def migrate_airflow() -> None:
+    """Make Airflow's database, tables and, where its auth manager keeps them in the database, its users."""
+    orchestration.prepare()
+    orchestration.make_metadata_database()
+    environment = orchestration.airflow_environment(settings().airflow_port, with_overrides=True)
+    _migrate_airflow(environment)
+    if not environment.get("AIRFLOW__CORE__AUTH_MANAGER", "").endswith("FabAuthManager"):
+        return
+    for user, role in orchestration.USERS.items():
+        name, password = orchestration.login(user)
+        who = ("--username", name, "--password", password, "--role", role.title())
+        about = ("--firstname", "Interlock", "--lastname", name, "--email", f"{name}@example.invalid")
+        _run_airflow(environment, "users", "create", *who, *about)
+
+
+def airflow(arguments: list[str]) -> int:
+    """Run one `airflow` command in the platform's environment, in which `AIRFLOW__*` variables may overrule it."""
+    orchestration.prepare()
+    port = _recorded_port() or settings().airflow_port
+    environment = orchestration.airflow_environment(port, with_overrides=True)
+    command = [*_airflow(), *arguments]
+    if settings().is_embedded:
+        return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
+    # In a container the command takes this process's place, so that signals reach it.
+    return os.execve(command[0], command, environment)  # noqa: S606
+
+
 def _migrate_airflow(environment: dict[str, str]) -> None:
-    with processes.log_file(orchestration.logs() / "airflow-migrate.log") as log:
+    _run_airflow(environment, "db", "migrate")
+    orchestration.stamp_metadata()
+
+
+def _run_airflow(environment: dict[str, str], *arguments: str) -> None:
+    with processes.log_file(_log("migrate")) as log:
         ended = subprocess.run(  # noqa: S603
-            [*_airflow(), "db", "migrate"],
+            [*_airflow(), *arguments],
             env=environment,
             cwd=settings().root,
             stdin=subprocess.DEVNULL,
@@ -262,9 +295,8 @@ def _migrate_airflow(environment: dict[str, str]) -> None:
     if ended.returncode != 0:
         raise PermanentFailure(
             f"Airflow's own tables could not be prepared. Its last words:\n{_last_words('migrate')}",
-            fix=f"Read {orchestration.logs()}/airflow-migrate.log.",
+            fix=f"Read {_log('migrate')}.",
         )
-    orchestration.stamp_metadata()
 
 
 def _airflow() -> tuple[str, ...]:
@@ -293,9 +325,10 @@ def _free_port() -> int:
 
 
 def _recorded_port() -> int | None:
-    with suppress(OSError, ValueError):
+    try:
         return int(_port_file().read_text())
-    return None
+    except (OSError, ValueError):
+        return None
 
 
 def _port_file() -> Path:
@@ -311,9 +344,13 @@ def _is_alive(name: str) -> bool:
     return identity is not None and processes.is_alive(identity)
 
 
+def _log(name: str) -> Path:
+    return orchestration.logs() / f"airflow-{name}.log"
+
+
 def _last_words(name: str) -> str:
     with suppress(OSError):
-        text = (orchestration.logs() / f"airflow-{name}.log").read_text(errors="replace")
+        text = _log(name).read_text(errors="replace")
         return os.linesep.join(text.splitlines()[-15:])
     return "(nothing was written)"
 

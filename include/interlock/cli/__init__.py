@@ -31,6 +31,7 @@ COMMANDS = {
     "status": ("interlock.cli.asking", ASK, "Every dataset by partition, in one readable matrix."),
     "metric": ("interlock.cli.metrics", ASK, "The value of a canonical metric, with its safety."),
     "run": ("interlock.cli.running", WORK, "Take a domain's partitions from landing to curated, gates and all."),
+    "rebuild": ("interlock.cli.running", WORK, "Carry out the rebuilds that replaced inputs have queued."),
     "deliver": (
         "interlock.cli.deliveries",
         WORK,
@@ -43,6 +44,7 @@ COMMANDS = {
     "services": ("interlock.cli.platform", PLATFORM, "What runs, where, and how to log in."),
     "doctor": ("interlock.cli.platform", PLATFORM, "Check this machine and the database; say what to mend."),
     "migrate": ("interlock.cli.platform", PLATFORM, "Bring the database's schema and the roles' passwords up to date."),
+    "airflow": ("interlock.cli.platform", PLATFORM, "Run one `airflow` command in the platform's environment."),
     "psql": ("interlock.cli.platform", PLATFORM, "Open psql on the warehouse as one of the roles."),
     "erase": ("interlock.cli.platform", PLATFORM, "Delete the embedded database and all generated state."),
 }

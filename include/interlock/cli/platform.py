@@ -13,6 +13,7 @@ def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     for command in (up, stop, services, doctor, migrate, psql, erase):
         app.command()(command)
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(airflow)
 
 
 def up() -> None:
@@ -53,12 +54,25 @@ def doctor() -> None:
         raise typer.Exit(Exit.FAILED)
 
 
-def migrate() -> None:
+def migrate(
+    with_airflow: bool = typer.Option(False, "--with-airflow", help="Airflow's own database, tables and users too."),
+) -> None:
     """Bring the database's schema and the roles' passwords up to date. Safe to run at any time."""
+    from interlock import services as platform
     from interlock.db import migrations
 
     migrations.migrate()
     typer.echo(f"The schema is at version {migrations.versions()[-1]}.")
+    if with_airflow:
+        platform.migrate_airflow()
+        typer.echo("Airflow's tables are current.")
+
+
+def airflow(context: typer.Context) -> None:
+    """Run one `airflow` command in the platform's environment, for example `interlock airflow dags list`."""
+    from interlock import services as platform
+
+    raise typer.Exit(platform.airflow(context.args))
 
 
 def psql(

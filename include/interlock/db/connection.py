@@ -111,14 +111,14 @@ def password(name: str) -> str:
 
 
 def secret_key() -> str:
-    """The secret that all passwords derive from; in embedded mode it is made on first use, for its owner's eyes only."""
+    """The secret that all passwords derive from; in embedded mode it is made on first use, for its owner alone."""
     configured = settings()
     if configured.secret_key is not None:
         return configured.secret_key.get_secret_value()
     if not configured.is_embedded:
         raise PermanentFailure(
             "INTERLOCK_DATABASE_URL is set, but INTERLOCK_SECRET_KEY is not: the roles' passwords derive from it.",
-            fix="Set INTERLOCK_SECRET_KEY to the secret that this database was migrated with (or a new one, then migrate).",
+            fix="Set INTERLOCK_SECRET_KEY to the one that the database was migrated with, or to a new one and migrate.",
         )
     return _generated_secret(configured.state)
 
@@ -256,5 +256,5 @@ def _could_not_ask(target: str, role: Role, error: Exception) -> CouldNotAsk:
     said = " ".join(str(error).split())[:400] or type(error).__name__
     fix = f"See that PostgreSQL runs at {where} and is reachable; `interlock doctor` checks it."
     if "password authentication" in said or "does not exist" in said:
-        fix = "Check INTERLOCK_SECRET_KEY (it must be the one that the database was migrated with), then `interlock migrate`."
+        fix = "INTERLOCK_SECRET_KEY must be the one that the database was migrated with; or run `interlock migrate`."
     return CouldNotAsk(f"The database {where}{parts.path} could not be asked as {who}: {said}", fix=fix)

@@ -75,7 +75,7 @@ class Runner:
 
 
 def runner(data: Path | None) -> Runner:
-    """Whoever runs the server: the present user, or for root the data's owner, or a system user (created if missing)."""
+    """Whoever runs the server: the present user, or for root the data's owner or a system user, made if missing."""
     if os.geteuid() != 0:
         return Runner()
     if data is not None and (data / "PG_VERSION").exists():

@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 def warm() -> None:
-    """Import the heavy libraries and let the pipeline prepare; a failure costs speed only, so it is logged, not raised."""
+    """Import the heavy libraries and let the pipeline prepare; a failure costs speed alone, so it is logged."""
     for name in ("great_expectations", "dbt.cli.main", "dbt.adapters.postgres", "interlock.pipeline.warm"):
         try:
             module = importlib.import_module(name)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.contracts.checks import CheckKind, Scope, Severity
 from interlock.db.connection import Role, connect
+from interlock.errors import PermanentFailure
 from interlock.quality import evidence, measures, neighbours, rows, subjects, suites
 from interlock.quality.evidence import Discretion, Evidence
 from interlock.quality.measures import ROW_COUNT, Measured
@@ -85,6 +86,11 @@ class _Gate:
     ) -> None:
         self.run_id, self.token, self.contract = run_id, token, contract
         self.checks, self.subject, self.versions = list(checks), subject, versions
+        repeated = {check.id for check in self.checks if sum(other.id == check.id for other in self.checks) > 1}
+        if repeated:
+            raise PermanentFailure(
+                f"{contract.dataset}: several clauses are called {', '.join(sorted(repeated))}.", fix="Give each clause an id of its own."
+            )
         self.discretion: Discretion = evidence.discretion(contract)
 
     def judged(self) -> list[Judgement]:
@@ -122,11 +128,18 @@ class _Gate:
         """The findings on one partition; call in partition order, for what passes becomes history of the next."""
         count = int(self.measured[ROW_COUNT].values.get(partition) or 0)
         found = [self._found(check, partition, count) for check in self.checks]
-        if count == 0 and not any(_accepts_empty(item) for item in found):
+        if count == 0 and not self._accepts_empty(found):
             found = [_unproven(item) if item.check.kind not in _MEASURED else item for item in found]
         passed = all(item.success for item in found if item.check.severity is Severity.CRITICAL)
         self.history.learn(partition, self._own_measures(partition), passed)
         return found
+
+    def _accepts_empty(self, found: Sequence[Evidence]) -> bool:
+        """Whether the contract says in so many words that a partition may have no rows."""
+        delivery = self.contract.delivery
+        return (delivery is not None and delivery.empty == "accept") or any(
+            item.check.kind is CheckKind.ROW_COUNT and item.success and item.check.arguments.get("minimum") is not None for item in found
+        )
 
     def _found(self, check: Check, partition: str, count: int) -> Evidence:
         try:
@@ -244,11 +257,6 @@ def _measure_label(check: Check) -> str:
     name = _measure_key(check)
     aggregate, _, column = name.partition(":")
     return "rows" if name == ROW_COUNT else f"{column}: {aggregate.replace('_', ' ')}"
-
-
-def _accepts_empty(item: Evidence) -> bool:
-    """Whether a clause says in so many words that a partition may have no rows."""
-    return item.check.kind is CheckKind.ROW_COUNT and item.success and item.check.arguments.get("minimum") is not None
 
 
 def _unproven(item: Evidence) -> Evidence:

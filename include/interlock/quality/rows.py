@@ -35,14 +35,16 @@ class Breaches:
 
 
 def breaches(suites: Suites, subject: Subject, checks: Sequence[Check]) -> dict[str, Breaches]:
-    """Every check with where it does not hold, by the check's id; a check that holds everywhere has no entry in it."""
-    partial = [check for check in checks if check.scope is Scope.PARTITION and not subject.is_one_partition]
-    whole = [check for check in checks if check not in partial]
+    """Every check with where it does not hold, by the check's id."""
+    shares = [check for check in checks if check.scope is Scope.PARTITION and not subject.is_one_partition]
+    apart = {check.id for check in shares}
+    whole = [check for check in checks if check.id not in apart]
     found = {check.id: Breaches() for check in checks}
-    for check, answer in zip(whole, suites.answers(subject, whole).values(), strict=True):
-        if not answer.held:
-            found[check.id] = _guilty(suites, subject, check, answer)
-    for check in partial:
+    answers = suites.answers(subject, whole)
+    for check in whole:
+        if not answers[check.id].held:
+            found[check.id] = _guilty(suites, subject, check, answers[check.id])
+    for check in shares:
         found[check.id] = _shares(suites, subject, check)
     return found
 
@@ -51,6 +53,8 @@ def _guilty(suites: Suites, subject: Subject, check: Check, answer: Answer) -> B
     everywhere = list(subject.partitions.values())
     if answer.error is not None and (subject.is_one_partition or not answer.is_data_error):
         return Breaches(errors=dict.fromkeys(everywhere, answer.error))
+    if check.kind is CheckKind.COLUMN_EXISTS:
+        return Breaches(counts=dict.fromkeys(everywhere))
     if answer.error is None:
         try:
             counted = _counted(suites, subject, check)
@@ -116,8 +120,6 @@ def _counted(suites: Suites, subject: Subject, check: Check) -> Breaches:
 
     if check.kind is CheckKind.UNIQUE:
         return _repeated(suites, subject, check)
-    if check.kind is CheckKind.COLUMN_EXISTS:
-        return Breaches()
     unexpected: sa.ColumnElement[bool] | None
     if check.kind is CheckKind.FOREIGN_KEY:
         unexpected = sa.literal_column(violations.is_orphan(check, suites.neighbours), sa.Boolean)

@@ -40,9 +40,19 @@ described as (
 
 ),
 
+departure_readings as (
+
+    select
+        *,
+        departure_reading at time zone origin_time_zone as late_departure_at
+    from described
+
+),
+
 -- `at time zone` takes a repeated hour for its second pass; the hour that the source gives in UTC tells the two
 -- apart. Where the origin's zone is unknown that hour alone places the clock.
-departures as (
+-- Materialized, here and below: merged into one another these steps would repeat each conversion hundreds of times.
+departures as materialized (
 
     select
         *,
@@ -50,19 +60,18 @@ departures as (
             when origin_time_zone is null
                 then scheduled_hour_at + make_interval(mins => scheduled_departure_clock % 100)
             when
-                scheduled_hour_at < date_trunc('hour', departure_reading at time zone origin_time_zone, 'UTC')
-                and (departure_reading at time zone origin_time_zone - interval '1 hour') at time zone origin_time_zone
-                = departure_reading
-                then departure_reading at time zone origin_time_zone - interval '1 hour'
-            else departure_reading at time zone origin_time_zone
+                scheduled_hour_at < date_trunc('hour', late_departure_at, 'UTC')
+                and (late_departure_at - interval '1 hour') at time zone origin_time_zone = departure_reading
+                then late_departure_at - interval '1 hour'
+            else late_departure_at
         end as scheduled_departure_at
-    from described
+    from departure_readings
 
 ),
 
 -- The clock of an arrival has no date: it is read on the destination's date of departure, and on the day after
 -- where that is not after the departure.
-same_day_arrivals as (
+same_day_readings as (
 
     select
         *,
@@ -72,7 +81,7 @@ same_day_arrivals as (
 
 ),
 
-arrival_readings as (
+arrival_readings as materialized (
 
     select
         *,
@@ -80,7 +89,7 @@ arrival_readings as (
             when same_day_reading at time zone destination_time_zone > scheduled_departure_at then same_day_reading
             else same_day_reading + interval '1 day'
         end as arrival_reading
-    from same_day_arrivals
+    from same_day_readings
 
 ),
 
@@ -94,7 +103,7 @@ late_arrivals as (
 ),
 
 -- Of the two passes of a repeated hour, the first one after the departure.
-arrivals as (
+arrivals as materialized (
 
     select
         *,

@@ -145,7 +145,7 @@ declare
   feed interlock.dataset;
   opened bigint;
 begin
-  select * into strict feed from interlock.dataset where dataset_id = interlock.dataset_id_of(dataset) and layer = 'raw';
+  select * into strict feed from interlock.dataset where dataset_id = interlock.dataset_id_of(begin_load.dataset) and layer = 'raw';
   perform interlock.require_claim(begin_load.run_id, token, begin_load.partition, feed.domain);
   perform pg_advisory_xact_lock(hashtextextended('interlock.load.' || dataset || '.' || begin_load.partition, 0));
   insert into interlock.version (dataset_id, run_id, contract_version, clause_digest)

@@ -40,7 +40,7 @@ declare
   days date[];
   unfit record;
 begin
-  select * into strict d from interlock.dataset where dataset_id = interlock.dataset_id_of(dataset);
+  select * into strict d from interlock.dataset where dataset_id = interlock.dataset_id_of(pin_input.dataset);
   perform interlock.require_claim(pin_input.run_id, token, (select r.partitions[1] from interlock.run r where r.run_id = pin_input.run_id));
 
   select n.partition, n.version, p.version as served, interlock.is_partition_safe(d.dataset_id, n.partition) as safe into unfit
@@ -168,11 +168,11 @@ begin
     execute format('alter table %s add column _version bigint not null default %s', candidate, version);
   end if;
   execute format('alter table %s add constraint sealed check (_version is not null and _version = %s%s)', candidate, version, bounds);
-  if needs_index then
+  execute format('alter table %s rename to %I', candidate, sealed_name);
+  execute format('alter table %s set schema versions', candidate);
+  if needs_index then  -- under its last name: an index is named after its table, and must not meet one of an earlier version
     execute format('create index on %s (%I)', candidate, d.partition_column);
   end if;
-  execute format('alter table %s set schema versions', candidate);
-  execute format('alter table %s rename to %I', candidate, sealed_name);
   execute format('grant select on %s to interlock_gate', sealed);
   execute format('analyze %s', sealed);
   insert into interlock.version_table (version, table_name, bucket) values (seal_table.version, sealed_name, seal_table.bucket);
@@ -269,7 +269,7 @@ declare
   months date[];
   part record;
 begin
-  select * into strict d from interlock.dataset where dataset_id = interlock.dataset_id_of(dataset) and layer <> 'raw';
+  select * into strict d from interlock.dataset where dataset_id = interlock.dataset_id_of(seal.dataset) and layer <> 'raw';
   perform interlock.require_claim(seal.run_id, token, p, d.domain) from unnest(partitions) as p;
   candidate := to_regclass(format('%I.%I', workspace, d.name));
   select c.relkind into kind from pg_class c where c.oid = candidate and not c.relispartition;

@@ -131,7 +131,8 @@ select
   jsonb_build_object(
     'last_partition', f.last_partition, 'lag_seconds', f.lag_seconds, 'sla_seconds', extract(epoch from d.freshness)) as freshness,
   null::jsonb as waiver,
-  (select extract(epoch from k.offset_from_real) from interlock.clock k) as clock_offset_seconds
+  (select extract(epoch from k.offset_from_real) from interlock.clock k) as clock_offset_seconds,
+  d.domain, d.layer
 from interlock.partition p
 join interlock.dataset d on d.dataset_id = p.dataset_id
 left join interlock.verdict v on v.verdict_id = p.verdict_id
@@ -176,7 +177,7 @@ declare
 begin
   select * into strict d from interlock.dataset where dataset_id = interlock.dataset_id_of(ask.dataset);
   if ask.partition is not null or d.grain = 'all' then
-    select to_jsonb(s) into answer from interlock.safety s
+    select to_jsonb(s) - '{domain,layer}'::text[] into answer from interlock.safety s
     where s.dataset = d.name and s.partition = coalesce(ask.partition, 'all');
     if answer is not null then
       return answer;
@@ -199,7 +200,7 @@ begin
 
   -- The window ends with the newest partition that anything is known of, so a bad newest day cannot hide behind good ones.
   select max(p.starts_on) into newest from interlock.partition p where p.dataset_id = d.dataset_id;
-  select jsonb_agg(to_jsonb(s) order by s.partition desc) into parts from interlock.safety s
+  select jsonb_agg(to_jsonb(s) - '{domain,layer}'::text[] order by s.partition desc) into parts from interlock.safety s
   where s.dataset = d.name and interlock.starts_on(s.partition) > newest - d.window_partitions;
   answer := coalesce(parts -> 0, interlock.ask(d.name, to_char(coalesce(newest, current_date), 'YYYY-MM-DD')));
   answer := answer || jsonb_build_object(

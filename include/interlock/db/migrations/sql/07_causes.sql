@@ -265,7 +265,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   d interlock.dataset;
 begin
-  select * into strict d from interlock.dataset where dataset_id = interlock.dataset_id_of(dataset) and layer = 'raw';
+  select * into strict d from interlock.dataset where dataset_id = interlock.dataset_id_of(refuse_delivery.dataset) and layer = 'raw';
   perform interlock.require_claim(refuse_delivery.run_id, token, refuse_delivery.partition, d.domain);
   insert into interlock.delivery (dataset_id, partition, run_id, source_file, content_hash, outcome, error)
   values (d.dataset_id, refuse_delivery.partition, refuse_delivery.run_id, refuse_delivery.source_file, refuse_delivery.content_hash,
@@ -285,7 +285,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   d interlock.dataset;
 begin
-  select * into strict d from interlock.dataset where dataset_id = interlock.dataset_id_of(dataset);
+  select * into strict d from interlock.dataset where dataset_id = interlock.dataset_id_of(report_build_failure.dataset);
   perform interlock.require_claim(report_build_failure.run_id, token, report_build_failure.partition, d.domain);
   perform interlock.decide_alone();
   if not interlock.keeps_last_good(d, report_build_failure.partition, null) then

@@ -1,0 +1,107 @@
+"""How an answer reads on a terminal. Words first: colour only repeats what a word already says."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from interlock.safety.answers import Answer, Reason
+    from interlock.safety.explanations import Explanation, Finding, Judgement
+
+
+def sentences(answer: Answer) -> Iterator[str]:
+    """The answer as lines of text: the state, what it stands on, and each reason with what clears it."""
+    subject = f"{answer.dataset} {answer.partition}" if answer.partition else f"{answer.dataset} (its newest window)"
+    yield f"{answer.state.upper()}  {subject}"
+    yield f"  {'Safe' if answer.safe else 'Not safe'} to act on.{_standing(answer)}"
+    if answer.bootstrapped:
+        yield "  Bootstrapped: some checks had too little history and fell back to the contract's absolute bounds."
+    if answer.warnings:
+        yield f"  Carries {answer.warnings} {'warning' if answer.warnings == 1 else 'warnings'}."
+    for reason in answer.reasons:
+        yield from _reason(reason)
+    if answer.valid_until is not None and answer.safe:
+        yield f"  Valid until {answer.valid_until:%Y-%m-%d %H:%M} UTC."
+    if answer.clock_offset_seconds is not None:
+        offset = timedelta(seconds=round(abs(answer.clock_offset_seconds)))
+        direction = "behind" if answer.clock_offset_seconds < 0 else "ahead of"
+        yield f"  The clock is set: judged as of {answer.as_of:%Y-%m-%d %H:%M} UTC, {offset} {direction} real time."
+
+
+def _standing(answer: Answer) -> str:
+    if answer.version is None:
+        return ""
+    return f" Version {answer.version} is served, judged under contract {answer.contract_version} (verdict {answer.verdict_id})."
+
+
+def _reason(reason: Reason) -> Iterator[str]:
+    where = f" [{reason.partition}]" if reason.partition else ""
+    yield f"  {reason.code}{where}: {reason.message}"
+    if len(reason.path) > 1:
+        yield f"    path: {' > '.join(reason.path)}"
+    yield f"    clears: {reason.clears}"
+
+
+def show_explanation(found: Explanation, console: Console | None = None) -> None:
+    """Print an answer with the evidence of the verdicts that it rests on."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = console or Console(highlight=False)
+    for line in sentences(found.answer):
+        console.print(Text(line))
+    if found.rebuild_queued_at is not None:
+        console.print(Text(f"  A rebuild is queued since {found.rebuild_queued_at:%Y-%m-%d %H:%M} UTC."))
+    for judgement in found.judgements:
+        _show_judgement(judgement, console)
+    if found.note:
+        console.print(Text(f"\n{found.note}"))
+
+
+def _show_judgement(judgement: Judgement, console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print()
+    console.print(
+        Text(
+            f"Verdict {judgement.verdict_id}: {judgement.dataset} {judgement.partition} version {judgement.version} "
+            f"{judgement.outcome} under contract {judgement.contract_version} at {judgement.judged_at:%Y-%m-%d %H:%M:%S} UTC"
+        )
+    )
+    if not judgement.findings:
+        console.print(Text("  Every check succeeded."))
+        return
+    table = Table(box=box.ASCII2, show_lines=True, expand=False)
+    for heading in ("check", "expected", "observed", "rows", "sample keys"):
+        table.add_column(heading, overflow="fold")
+    for finding in judgement.findings:
+        table.add_row(
+            Text(f"{finding.clause}\n{'warning' if finding.severity == 'warning' else 'blocks'}"),
+            Text(_plain(finding.expected)),
+            Text(_plain(finding.observed) or finding.message),
+            Text(_rows(finding)),
+            Text("\n".join(_plain(key) for key in finding.sample_keys)),
+        )
+    console.print(table)
+
+
+def _rows(finding: Finding) -> str:
+    if finding.unexpected_count is None:
+        return "" if finding.evaluated_rows is None else f"{finding.evaluated_rows:,}"
+    return f"{finding.unexpected_count:,} of {finding.evaluated_rows or 0:,}"
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_plain(part)}" for name, part in value.items())
+    return value if isinstance(value, str) else json.dumps(value, default=str)

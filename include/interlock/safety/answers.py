@@ -1,0 +1,148 @@
+"""Asking: is this dataset, or this partition of it, safe to act on?
+
+The database derives the answer and this module carries it, in one shape, to whoever asks. It asks with
+the rights of a consumer, so nothing can be said here that a consumer could not find out alone. An answer
+that cannot be had, or that cannot be understood, is an error and never a "safe": a script that acts on
+data must be able to tell *no* from *nobody could say*.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from interlock.db.connection import Role, connect
+from interlock.db.failures import failure_of
+from interlock.errors import CouldNotAsk, Exit, UsageError
+
+ALL = "all"
+
+
+class State(StrEnum):
+    """What the safety of a partition can be. Only `safe` and `rebuilding` are safe."""
+
+    UNKNOWN = "unknown"
+    CHECKING = "checking"
+    SAFE = "safe"
+    UNSAFE = "unsafe"
+    QUARANTINED = "quarantined"
+    REBUILDING = "rebuilding"
+
+
+class Reason(BaseModel):
+    """One reason for the state: what was found, on what evidence, and what clears it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: str
+    message: str
+    clears: str
+    path: tuple[str, ...] = ()
+    evidence: dict[str, Any] = {}
+    since: datetime | None = None
+    partition: str | None = None
+
+
+class Freshness(BaseModel):
+    """How old the newest safe partition of the dataset is, against what its contract promises."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    last_partition: date | None
+    lag_seconds: float | None
+    sla_seconds: float | None
+
+
+class Answer(BaseModel):
+    """The answer to "is it safe?". Without a partition it speaks for the dataset's window and freshness."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    partition: str | None
+    state: State
+    safe: bool
+    reasons: tuple[Reason, ...]
+    version: int | None
+    contract_version: str
+    verdict_id: int | None
+    as_of: datetime
+    valid_until: datetime | None
+    freshness: Freshness
+    waiver: dict[str, Any] | None
+    bootstrapped: bool
+    warnings: int
+    clock_offset_seconds: float | None
+
+    @property
+    def exit_code(self) -> Exit:
+        """What a script is told: 0 safe, 3 unsafe or quarantined, 4 unknown or checking."""
+        if self.safe:
+            return Exit.OK
+        return Exit.UNSAFE if self.state in (State.UNSAFE, State.QUARANTINED) else Exit.UNKNOWN
+
+
+def ask(dataset: str, partition: str | None = None) -> Answer:
+    """Ask as a consumer.
+
+    Raises UsageError for a dataset that does not exist and a partition that cannot, CouldNotAsk where there
+    is no answer.
+    """
+    import psycopg
+
+    if partition is not None:
+        require_partition(partition)
+    try:
+        with connect(Role.CONSUMER, autocommit=True) as connection:
+            try:
+                row = connection.execute("select interlock.ask(%s, %s)", [dataset, partition]).fetchone()
+            except psycopg.errors.DatabaseError as error:
+                failure = failure_of(error)
+                if isinstance(failure, UsageError):
+                    raise _unknown(connection, dataset) from error
+                raise
+    except psycopg.Error as error:
+        raise CouldNotAsk(
+            f"The database did not answer: {str(error).strip()}",
+            fix="Read this as *not safe*. `interlock doctor` checks the database.",
+        ) from error
+    return answer_from(row[0] if row else None)
+
+
+def answer_from(document: Any) -> Answer:
+    """The answer that the database gave; CouldNotAsk where it is none that this code understands."""
+    try:
+        return Answer.model_validate(document)
+    except ValidationError as error:
+        raise CouldNotAsk(
+            f"The database's answer is not of the shape that this version understands ({error.error_count()} differences).",
+            fix="Read this as *not safe*, and bring the checkout and the database to the same version (`interlock migrate`).",
+        ) from error
+
+
+def require_partition(partition: str) -> None:
+    """UsageError unless the partition is `all` or a day written as YYYY-MM-DD."""
+    if partition == ALL:
+        return
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", partition) is None:
+            raise ValueError
+        date.fromisoformat(partition)
+    except ValueError:
+        raise UsageError(
+            f"{partition!r} is no partition.", fix="Give a day as YYYY-MM-DD, or `all` for a dataset without days."
+        ) from None
+
+
+def _unknown(connection: Any, dataset: str) -> UsageError:
+    """The error for a name that does not exist, with those that are near."""
+    import difflib
+
+    names = [row[0] for row in connection.execute("select distinct dataset from interlock.safety order by 1")]
+    near = difflib.get_close_matches(dataset, names, n=3, cutoff=0.5) or [name for name in names if dataset in name][:3]
+    fix = f"Did you mean {' or '.join(near)}?" if near else "`interlock status` lists the datasets."
+    return UsageError(f"There is no dataset {dataset!r}.", fix=fix)
