@@ -2,13 +2,15 @@
 FROM python:3.11-slim-bookworm
 
 RUN useradd --system --uid 10001 --create-home --home-dir /home/interlock interlock \
-    && install --directory --owner interlock --group interlock /opt/interlock /var/lib/interlock /var/lib/interlock/landing
+    && install --directory --owner interlock --group interlock \
+       /opt/interlock /var/lib/interlock /var/lib/interlock/landing /var/lib/interlock/state
 
 WORKDIR /opt/interlock
 USER interlock
 ENV PATH=/opt/interlock/.venv/bin:$PATH \
     INTERLOCK_ROOT=/opt/interlock \
     INTERLOCK_STATE_DIR=/var/lib/interlock/state \
+    AIRFLOW_HOME=/var/lib/interlock/state/airflow \
     INTERLOCK_LANDING_URL=/var/lib/interlock/landing
 
 # The dependencies first: they change seldom, and their layer is kept. The installer comes by hash from a lock as well.

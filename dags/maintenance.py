@@ -28,7 +28,9 @@ def maintenance() -> None:
     def rebuild() -> list[str]:
         from interlock.recovery.rebuilds import carry_out
 
-        return [f"{r.domain} {' '.join(r.partitions)}: {len(r.blocked)} blocked" for r in carry_out("airflow:maintenance")]
+        return [
+            f"{r.domain} {' '.join(r.partitions)}: {len(r.blocked)} blocked" for r in carry_out("airflow:maintenance")
+        ]
 
     @task
     def renew_and_tell() -> None:

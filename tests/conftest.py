@@ -22,6 +22,7 @@ import pytest
 from interlock.db import connection as connections
 from interlock.db import embedded
 from interlock.db.connection import Role
+from interlock.db.server_settings import HOST
 from interlock.settings import settings
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Server:
     def address(self, database: str) -> str:
         """The administrator's URL of one of its databases."""
         login = f"{embedded.SUPERUSER}:{SUPERUSER_PASSWORD.replace(' ', '%20')}"
-        return f"postgresql://{login}@{embedded.HOST}:{self.port}/{database}"
+        return f"postgresql://{login}@{HOST}:{self.port}/{database}"
 
     def run(self, *statements: str, database: str = "postgres") -> None:
         """Execute statements as the administrator, each in its own transaction."""

@@ -16,11 +16,11 @@
     {{ get_table_columns_and_constraints() }}
     partition by range ({{ adapter.quote(bucket.column) }});
     {% for month in bucket.months -%}
-        {%- set first = modules.datetime.date.fromisoformat(month) -%}
-        {%- set next = (first + modules.datetime.timedelta(days=31)).replace(day=1) -%}
-        {%- set part = this.incorporate(path={'identifier': this.identifier ~ first.strftime('__%Y_%m')}) -%}
-        drop table if exists {{ part }};
-        create table {{ part }} partition of {{ relation }} for values from ('{{ first }}') to ('{{ next }}');
+    {%- set first = modules.datetime.date.fromisoformat(month) -%}
+    {%- set next = (first + modules.datetime.timedelta(days=31)).replace(day=1) -%}
+    {%- set part = this.incorporate(path={'identifier': this.identifier ~ first.strftime('__%Y_%m')}) -%}
+    drop table if exists {{ part }};
+    create table {{ part }} partition of {{ relation }} for values from ('{{ first }}') to ('{{ next }}');
     {% endfor -%}
     insert into {{ relation }} ({{ adapter.dispatch('get_column_names', 'dbt')() }})
     {{ get_select_subquery(sql) }};

@@ -16,6 +16,7 @@ from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 
+from interlock.errors import PermanentFailure
 from interlock.settings import settings
 
 # Each is forked at start and holds Airflow in memory; more of them than cores only wait for each other.
@@ -119,7 +120,9 @@ def login(user: str = "admin") -> tuple[str, str]:
 
 def prepare() -> None:
     """Make Airflow's home: its logins and the hook that warms the scheduler."""
-    home().mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not settings().state.exists():  # else its rights were set with the embedded server
+        settings().state.mkdir(mode=0o700, parents=True)
+    home().mkdir(mode=0o700, exist_ok=True)
     written = os.open(passwords_file(), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(written, "w") as file:
         file.write(json.dumps({user: login(user)[1] for user in USERS}) + "\n")
@@ -137,6 +140,19 @@ def metadata_url(driver: str = "postgresql") -> str:
 
 def make_metadata_database() -> None:
     """Create Airflow's login and database where they are missing; its password follows the secret."""
+    import psycopg
+
+    try:
+        _make_metadata_database()
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise PermanentFailure(
+            f"Airflow's login and metadata database could not be made: {str(error).strip()}",
+            fix=f"Give the administrator CREATEROLE and CREATEDB, or create a role {LOGIN_ROLE} that it administers "
+            f"and a database {settings().airflow_database} which that role owns.",
+        ) from error
+
+
+def _make_metadata_database() -> None:
     from psycopg import sql
 
     from interlock.db.connection import Role, administrator_url, dial, password

@@ -7,6 +7,7 @@ runs: the API server, the scheduler and the DAG processor.
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import json
 import os
@@ -113,9 +114,14 @@ def up(say: Say = quietly) -> Airflow:
     """Start everything and leave it up; what already runs is left as it is."""
     from interlock.db.connection import embedded_server
 
-    if settings().is_embedded:
-        embedded_server().keep()
-    return start(say)
+    if not settings().is_embedded or embedded_server().is_kept:
+        return start(say)
+    embedded_server().keep()
+    try:
+        return start(say)
+    except BaseException:
+        embedded_server().keep_no_longer()
+        raise
 
 
 @contextmanager
@@ -137,12 +143,17 @@ def start(say: Say = quietly) -> Airflow:
 
     with connect(Role.OPERATOR):
         say("PostgreSQL is up, and its schema is current.")
+    orchestration.prepare()
+    with _one_at_a_time():
+        return _start(say)
+
+
+def _start(say: Say) -> Airflow:
     if is_up():
         airflow = Airflow(_recorded_port() or settings().airflow_port)
         _wait_until_healthy(airflow, say)
         return airflow
     stop_airflow()
-    orchestration.prepare()
     airflow = Airflow(_free_port())
     environment = orchestration.base_environment()
     try:
@@ -318,7 +329,8 @@ def _free_port() -> int:
                 fix="Set INTERLOCK_AIRFLOW_PORT to a free port, or unset it and the next free one is taken.",
             )
         return wanted
-    for port in (_recorded_port() or wanted, *range(wanted, wanted + 200)):
+    candidates: list[int] = [_recorded_port() or wanted, *range(wanted, wanted + 200)]
+    for port in candidates:
         if processes.is_port_free(port):
             return port
     raise TransientFailure(f"No port from {wanted} on is free for Airflow.", fix="Set INTERLOCK_AIRFLOW_PORT.")
@@ -353,6 +365,14 @@ def _last_words(name: str) -> str:
         text = _log(name).read_text(errors="replace")
         return os.linesep.join(text.splitlines()[-15:])
     return "(nothing was written)"
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two commands that start Airflow at once: the second waits, and finds it up."""
+    with (orchestration.home() / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

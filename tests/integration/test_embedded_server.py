@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import stat
 import subprocess
@@ -109,7 +108,9 @@ def test_a_killed_server_comes_back_with_its_data_on_the_same_port(make_server):
     port = server.acquire()
     with connect(port) as connection:
         connection.execute("create table kept as select 42 as value")
-    server.process.send_signal(signal.SIGKILL)
+    killed = server.process
+    killed.kill()
+    psutil.wait_procs([killed], timeout=10)
     assert make_server().acquire() == port
     assert answer(port, "select value from kept") == 42
 

@@ -2,8 +2,8 @@ with
 
 final as (
 
-    select days.date_day::date as date_day
-    from generate_series('2000-01-01'::timestamp, '2049-12-31'::timestamp, interval '1 day') as days (date_day)
+    select calendar.date_day::date as date_day
+    from generate_series('2000-01-01'::timestamp, '2049-12-31'::timestamp, interval '1 day') as calendar (date_day)
 
 )
 

@@ -29,6 +29,8 @@ COMMANDS = {
     "check": ("interlock.cli.asking", ASK, "Is a dataset, or one partition of it, safe to act on? The exit code says."),
     "explain": ("interlock.cli.asking", ASK, "Why is a partition not safe, on what evidence, and what clears it?"),
     "status": ("interlock.cli.asking", ASK, "Every dataset by partition, in one readable matrix."),
+    "renew": ("interlock.cli.asking", ASK, "Renew the leases that keep answers alive; judges nothing again."),
+    "clock": ("interlock.cli.asking", ASK, "Show, set or clear the time that freshness and leases are judged by."),
     "metric": ("interlock.cli.metrics", ASK, "The value of a canonical metric, with its safety."),
     "run": ("interlock.cli.running", WORK, "Take a domain's partitions from landing to curated, gates and all."),
     "rebuild": ("interlock.cli.running", WORK, "Carry out the rebuilds that replaced inputs have queued."),

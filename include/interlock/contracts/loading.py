@@ -1,37 +1,63 @@
 """Contracts from YAML: through the standard's models and schema first, then through ours; every problem at once.
 
-A contract that cannot be read stops everything that would act on it. There is no partial catalog:
-a dataset whose contract vanished would otherwise simply not be checked any more.
+A contract that cannot be read stops everything that would act on it, and so does one with a clause that nothing
+checks. There is no partial catalog: a dataset whose contract vanished would otherwise simply not be checked any more.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from interlock.contracts.checks import Check, compile_checks
-from interlock.contracts.model import Catalog, Column, Contract, Grain, Layer
-from interlock.contracts.problems import ContractInvalid, ContractProblem
+from interlock.contracts.checks import Check, compile_checks, unchecked_clauses
+from interlock.contracts.clauses import PREFIX
+from interlock.contracts.documents import read_document, read_yaml
+from interlock.contracts.model import Catalog, Contract, Grain, Layer
+from interlock.contracts.problems import ContractInvalid, ContractProblem, Findings
 from interlock.settings import settings
 
-PREFIX = "interlock."
+# The contract's own properties, by the field of the model that each fills.
 PROPERTIES = {
-    "layer", "partition", "delivery", "drift", "onGateFailure", "window", "lease", "inputs", "decisions",
-}  # fmt: skip
+    "layer": "layer",
+    "partition": "partition",
+    "delivery": "delivery",
+    "drift": "drift",
+    "onGateFailure": "on_gate_failure",
+    "window": "window",
+    "lease": "lease",
+    "inputs": "inputs",
+    "decisions": "decisions",
+}
+SLA_PROPERTIES = ("latency", "freshness")
 VALUE_TYPES = {
-    "string": "text", "integer": "bigint", "number": "double precision", "boolean": "boolean",
-    "date": "date", "timestamp": "timestamptz", "time": "time",
-}  # fmt: skip
-UNITS = {"s": "seconds", "second": "seconds", "m": "minutes", "minute": "minutes", "h": "hours", "hour": "hours", "d": "days", "day": "days"}
-DURATION = re.compile(r"^P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?$")
+    "string": "text",
+    "integer": "bigint",
+    "number": "double precision",
+    "boolean": "boolean",
+    "date": "date",
+    "timestamp": "timestamptz",
+    "time": "time",
+}
+UNITS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days"} | {
+    word: f"{word}s" for word in ("second", "minute", "hour", "day")
+}
+DURATION = re.compile(
+    r"P(?:(?P<weeks>\d{1,6})W)?(?:(?P<days>\d{1,6})D)?"
+    r"(?:T(?:(?P<hours>\d{1,6})H)?(?:(?P<minutes>\d{1,6})M)?(?:(?P<seconds>\d{1,6})S)?)?"
+)
+LONGEST_SPAN = timedelta(days=36_500)
+CHECKED_INSTEAD = "Write it as a clause that a gate can run (docs/contracts.md), or remove the promise."
+_OF_THE_VERSION = ("version", "contractCreatedTs")
 
 
 def contracts_dir() -> Path:
@@ -52,25 +78,49 @@ def checks_of(contract: Contract) -> tuple[Check, ...]:
 
 def expectations_of(contract: Contract) -> list[dict[str, Any]]:
     """The dataset's expectations in Great Expectations' own words; none where it has no file."""
-    file = settings().root / "expectations" / contract.domain / f"{contract.dataset}.yaml"
+    return expectations_in(expectations_file(contract.path))
+
+
+def expectations_file(contract_file: Path) -> Path:
+    """Where the expectations beyond a contract would lie: in the same project, under the same domain and name."""
+    project = contract_file.parents[3] if len(contract_file.parents) > 3 else settings().root
+    return project / "expectations" / contract_file.parent.name / contract_file.name
+
+
+def expectations_in(file: Path) -> list[dict[str, Any]]:
+    """The entries of an expectations file, none where it does not exist. Raises ContractInvalid for any other file."""
     if not file.exists():
         return []
-    found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    if not isinstance(found, dict) or not isinstance(found.get("expectations"), list):
-        problem = ContractProblem(file=file, where="expectations", found="there is no list of expectations", fix="Write `expectations:` with a list.")
-        raise ContractInvalid([problem])
-    listed: list[dict[str, Any]] = found["expectations"]
+    findings = Findings(file)
+    try:
+        held = read_yaml(file)
+    except ValueError as error:
+        findings.add("-", f"the file is no YAML that can be read: {error}", "Mend the syntax.")
+        raise ContractInvalid(findings.problems) from error
+    listed = held.get("expectations") if isinstance(held, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(item, dict) for item in listed):
+        findings.add("expectations", "there is no list of mappings", "Write `expectations:` with a list of mappings.")
+        raise ContractInvalid(findings.problems)
     return listed
 
 
 def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """What tells whether a folder changed: names, sizes and times of its files."""
-    files = sorted(folder.glob("*/*.yaml"))
+    """What tells whether contracts or their expectations changed: names, sizes and times of the files."""
+    beyond = folder.parents[1].glob("expectations/*/*.yaml") if len(folder.parents) > 1 else ()
+    files = [*sorted(folder.glob("*/*.yaml")), *sorted(beyond)]
     return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 @cache
 def _loaded(folder: Path, _stamp: tuple[tuple[str, int, int], ...]) -> Catalog:
+    contracts, problems = read_contracts(folder)
+    if problems:
+        raise ContractInvalid(problems)
+    return Catalog(contracts)
+
+
+def read_contracts(folder: Path) -> tuple[dict[str, Contract], list[ContractProblem]]:
+    """Every contract that can be read, by dataset, and the problems of all that cannot."""
     contracts: dict[str, Contract] = {}
     problems: list[ContractProblem] = []
     for file in sorted(folder.glob("*/*.yaml")):
@@ -79,134 +129,143 @@ def _loaded(folder: Path, _stamp: tuple[tuple[str, int, int], ...]) -> Catalog:
         if contract is None:
             continue
         if contract.dataset in contracts:
+            twice = Findings(file)
             other = contracts[contract.dataset].path
-            problems.append(
-                ContractProblem(file=file, where="schema[0].name", found=f"{contract.dataset} is also the name in {other}", fix="Give each dataset a name of its own.")
+            twice.add(
+                "schema[0].name", f"{contract.dataset} is also the name in {other}", "Give each a name of its own."
             )
+            problems += twice.problems
         contracts[contract.dataset] = contract
     if not contracts and not problems:
-        problems.append(ContractProblem(file=folder, where="-", found="there is no contract", fix="Write include/contracts/<domain>/<dataset>.yaml."))
-    if problems:
-        raise ContractInvalid(problems)
-    return Catalog(contracts)
+        nothing = Findings(folder)
+        nothing.add("-", "there is no contract", "Write include/contracts/<domain>/<dataset>.yaml.")
+        problems = nothing.problems
+    return contracts, problems
 
 
 def read_contract(file: Path) -> tuple[Contract | None, list[ContractProblem]]:
-    """One file as a contract, with its problems; no contract where they leave none."""
-    from open_data_contract_standard.model import OpenDataContractStandard
-
-    def problem(where: str, found: str, fix: str) -> ContractProblem:
-        return ContractProblem(file=file, where=where, found=found, fix=fix)
-
+    """One file as a contract, with its problems; no contract where there are any."""
+    findings = Findings(file)
+    document = read_document(file, findings)
+    if document is None:
+        return None, findings.problems
+    fields = _fields(document, findings)
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        return None, [problem("-", f"the file is no YAML: {str(error).splitlines()[0]}", "Mend the syntax.")]
-    if not isinstance(document, dict):
-        return None, [problem("-", "the file holds no mapping", "Start from `interlock contract init --from FILE`.")]
-    # YAML reads dates as dates; the standard's schema wants text.
-    document = json.loads(json.dumps(document, default=str))
-    problems = [problem(where, found, "See the Open Data Contract Standard, v3.1.") for where, found in _schema_errors(document)]
-    try:
-        OpenDataContractStandard(**document)
-    except ValidationError as error:
-        problems += [problem(".".join(map(str, e["loc"])), e["msg"], "See the Open Data Contract Standard, v3.1.") for e in error.errors()]
-    if problems:
-        return None, problems
-    try:
-        contract = Contract.model_validate(_fields(document, file, problems, problem))
+        contract = Contract.model_validate(fields)
+        expectations = expectations_of(contract)
     except ValidationError as error:
         for item in error.errors():
-            where = ".".join(map(str, item["loc"]))
-            problems.append(problem(_document_path(where), f"{item['msg']} (found: {item['input']!r})", "docs/contracts.md lists what may stand here."))
-        return None, problems
-    return (None if problems else contract), problems
+            told = f"{item['msg']} (found: {item['input']!r})" if item["type"] != "missing" else item["msg"]
+            findings.add(_document_path(item["loc"]), told, "docs/contracts.md lists what may stand here.")
+    except ContractInvalid as invalid:
+        findings.problems += invalid.problems
+    else:
+        for where, why in unchecked_clauses(contract, expectations):
+            findings.add(where, why, CHECKED_INSTEAD)
+        if not findings.problems:
+            return contract, []
+    return None, findings.problems
 
 
-def _document_path(where: str) -> str:
-    head, _, tail = where.partition(".")
-    names = {"delivery": "delivery", "drift": "drift", "partition": "partition", "inputs": "inputs", "decisions": "decisions", "lease": "lease",
-             "window": "window", "on_gate_failure": "onGateFailure", "layer": "layer"}  # fmt: skip
-    if head in names:
-        return f"customProperties[{PREFIX}{names[head]}]" + (f".{tail}" if tail else "")
-    return where
+def _document_path(location: tuple[int | str, ...]) -> str:
+    """Where a field of the model stands in the document."""
+    head, tail = str(location[0]), "".join(f"[{n}]" if isinstance(n, int) else f".{n}" for n in location[1:])
+    places = {"owner": "team.name", "dataset": "schema[0].name", "columns": "schema[0].properties"}
+    places |= {field: f"customProperties[{PREFIX}{name}]" for name, field in PROPERTIES.items()}
+    return places.get(head, head) + tail
 
 
-@cache
-def _validator() -> Any:
-    import jsonschema
-    from open_data_contract_standard.model import OpenDataContractStandard
-
-    schema = json.loads(OpenDataContractStandard.json_schema())
-    return jsonschema.validators.validator_for(schema)(schema)
-
-
-def _schema_errors(document: dict[str, Any]) -> list[tuple[str, str]]:
-    errors = [(e.json_path.removeprefix("$."), e.message[:300]) for e in _validator().iter_errors(document)]
-    if document.get("apiVersion") not in ("v3.1.0", None):
-        errors.append(("apiVersion", f"{document.get('apiVersion')!r} is not v3.1.0"))
-    return errors
-
-
-def _fields(document: dict[str, Any], file: Path, problems: list[ContractProblem], problem: Any) -> dict[str, Any]:
-    """The document as the fields of a Contract; what the standard leaves open and we need is a problem."""
-    custom: dict[str, Any] = {}
-    for item in document.get("customProperties") or []:
-        name = str(item.get("property", ""))
-        if name.startswith(PREFIX):
-            custom[name.removeprefix(PREFIX)] = item.get("value")
-    for name in sorted(set(custom) - PROPERTIES):
-        problems.append(problem(f"customProperties[{PREFIX}{name}]", "there is no such property", f"Use one of: {', '.join(sorted(PROPERTIES))}."))
+def _fields(document: dict[str, Any], findings: Findings) -> dict[str, Any]:
+    """The document as the fields of a Contract; what the standard leaves open and we need is a finding."""
+    custom = _custom_properties(document, findings)
     schemas = document.get("schema") or []
     if len(schemas) != 1:
-        problems.append(problem("schema", f"{len(schemas)} objects", "One contract describes one dataset: give exactly one object."))
-        schemas = schemas or [{}]
-    table = schemas[0]
-    layer = str(custom.get("layer", ""))
-    if table.get("name") and file.stem != table["name"]:
-        problems.append(problem("schema[0].name", f"{table['name']!r}, but the file is {file.name}", "Name the file after the dataset."))
-    if document.get("domain") != file.parent.name:
-        problems.append(problem("domain", f"{document.get('domain')!r}, but the folder is {file.parent.name}", "Move the file, or correct the domain."))
-    if layer == Layer.RAW and "delivery" not in custom:
-        problems.append(problem(f"customProperties[{PREFIX}delivery]", "missing", "Say how the feed is delivered: mode, landing, mark, empty, absent, null."))
-    partition = custom.get("partition") or {"grain": Grain.ALL.value}
-    team = document.get("team") or {}
+        findings.add(
+            "schema", f"{len(schemas)} objects", "One contract describes one dataset: give exactly one object."
+        )
+    table = schemas[0] if schemas else {}
+    layer = str(custom.get("layer") or "")
+    _check_place(document, table, findings)
+    _check_layer(layer, custom, table, findings)
+    team = document.get("team")
+    purpose = (document.get("description") or {}).get("purpose")
     fields: dict[str, Any] = {
         "dataset": table.get("name"),
         "domain": document.get("domain"),
         "layer": layer or None,
         "version": document.get("version"),
         "owner": team.get("name") if isinstance(team, dict) else None,
-        "description": str((document.get("description") or {}).get("purpose") or table.get("description") or "").strip(),
-        "partition": partition,
+        "description": str(purpose or table.get("description") or "").strip(),
+        "partition": {"grain": Grain.ALL.value},
         "columns": [_column(item, layer) for item in table.get("properties") or []],
-        "freshness": _freshness(document, problems, problem),
-        "content_digest": content_digest(document, file),
-        "path": file,
+        "freshness": _freshness(document, findings),
+        "content_digest": content_digest(document, findings.file),
+        "path": findings.file,
         "document": document,
     }
-    if layer != Layer.RAW and isinstance(partition, dict) and partition.get("grain") == Grain.DAY.value:
-        names = {item.get("name") for item in table.get("properties") or []}
+    given = {PROPERTIES[name]: value for name, value in custom.items() if name in PROPERTIES and value is not None}
+    if isinstance(given.get("window"), dict):
+        given["window"] = given["window"].get("partitions")
+    if "lease" in given:
+        given["lease"] = _lease(given["lease"], findings)
+    return fields | {name: value for name, value in given.items() if value is not None}
+
+
+def _custom_properties(document: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
+    """The contract's `interlock.*` properties; a name that nothing reads is a finding, for it would do nothing."""
+    custom: dict[str, Any] = {}
+    for item in document.get("customProperties") or []:
+        name = str(item["property"])
+        if not name.startswith(PREFIX):
+            continue
+        name = name.removeprefix(PREFIX)
+        where = f"customProperties[{PREFIX}{name}]"
+        if name in custom:
+            findings.add(where, "it stands twice", "Keep one of them.")
+        if name not in PROPERTIES:
+            findings.add(where, "there is no such property", suggestion(name, PROPERTIES))
+        custom[name] = item.get("value")
+    return custom
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """What was probably meant by a misspelt name."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1)
+    listed = f"Use one of: {', '.join(names)}."
+    return f"Did you mean {close[0]}? {listed}" if close else listed
+
+
+def _check_place(document: Mapping[str, Any], table: Mapping[str, Any], findings: Findings) -> None:
+    file = findings.file
+    if table.get("name") and file.stem != table["name"]:
+        found = f"{table['name']!r}, but the file is {file.name}"
+        findings.add("schema[0].name", found, "Name the file after the dataset.")
+    if document.get("domain") != file.parent.name:
+        found = f"{document.get('domain')!r}, but the folder is {file.parent.name}"
+        findings.add("domain", found, "Move the file, or correct the domain.")
+
+
+def _check_layer(layer: str, custom: Mapping[str, Any], table: Mapping[str, Any], findings: Findings) -> None:
+    """What a feed must say, and what a dataset with days must."""
+    if layer == Layer.RAW:
+        if "delivery" not in custom:
+            fix = "Say how the feed is delivered: mode, landing, mark, empty, absent, null."
+            findings.add(f"customProperties[{PREFIX}delivery]", "missing", fix)
+        return
+    partition = custom.get("partition")
+    if isinstance(partition, dict) and partition.get("grain") == Grain.DAY:
+        names = [item["name"] for item in table.get("properties") or []]
         if partition.get("column") not in names:
-            problems.append(problem(f"customProperties[{PREFIX}partition].column", f"{partition.get('column')!r} is no column", "Name the date column that tells a row's day."))
-    for name, field in (("delivery", "delivery"), ("drift", "drift"), ("onGateFailure", "on_gate_failure"), ("window", "window"), ("inputs", "inputs"), ("decisions", "decisions")):
-        if custom.get(name) is not None:
-            value = custom[name]
-            fields[field] = value.get("partitions") if name == "window" and isinstance(value, dict) else value
-    if custom.get("lease") is not None:
-        lease = _duration(str(custom["lease"]))
-        if lease is None:
-            problems.append(problem(f"customProperties[{PREFIX}lease]", f"{custom['lease']!r} is no duration", "Write an ISO 8601 duration, for example P7D."))
-        else:
-            fields["lease"] = lease
-    return fields
+            found = f"{partition.get('column')!r} is no column"
+            findings.add(f"customProperties[{PREFIX}partition].column", found, "Name the date column of a row's day.")
 
 
-def _column(item: dict[str, Any], layer: str) -> dict[str, Any]:
+def _column(item: Mapping[str, Any], layer: str) -> dict[str, Any]:
     logical = str(item.get("logicalType") or "string")
     declared = item.get("physicalType")
     value_type = str(declared) if declared and declared != "text" else VALUE_TYPES.get(logical, "text")
-    position = item.get("primaryKeyPosition") if item.get("primaryKey") else None
+    position = item.get("primaryKeyPosition")
     return {
         "name": item.get("name"),
         "logical_type": logical,
@@ -222,28 +281,53 @@ def _column(item: dict[str, Any], layer: str) -> dict[str, Any]:
     }
 
 
-def _freshness(document: dict[str, Any], problems: list[ContractProblem], problem: Any) -> timedelta | None:
+def _freshness(document: Mapping[str, Any], findings: Findings) -> timedelta | None:
+    """How late the newest partition may be; any other promise of service is a finding, for nothing would keep it."""
+    found: timedelta | None = None
     for number, item in enumerate(document.get("slaProperties") or []):
-        if item.get("property") not in ("latency", "freshness"):
-            continue
-        unit = UNITS.get(str(item.get("unit") or "").rstrip("s") or "?")
-        if unit is None or not isinstance(item.get("value"), int | float):
-            problems.append(problem(f"slaProperties[{number}]", f"{item.get('value')!r} {item.get('unit')!r} is no span of time", "Give value as a number and unit as s, m, h or d."))
-            continue
-        return timedelta(**{unit: item["value"]})
+        where = f"slaProperties[{number}]"
+        if item["property"] not in SLA_PROPERTIES:
+            fix = f"Only {' and '.join(SLA_PROPERTIES)} are checked; remove the promise, or state it where it is kept."
+            findings.add(where, f"nothing checks {item['property']!r}", fix)
+        elif found is not None:
+            findings.add(where, "the latency is promised a second time", "Keep one of the two promises.")
+        else:
+            found = _span(item.get("value"), str(item.get("unit") or ""))
+            if found is None:
+                told = f"{item.get('value')!r} {item.get('unit')!r} is no span of time"
+                findings.add(where, told, "Give value as a number above zero and unit as s, m, h or d.")
+    return found
+
+
+def _span(value: Any, unit: str) -> timedelta | None:
+    word = UNITS.get(unit) or UNITS.get(unit.removesuffix("s"))
+    if word is None or isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    try:
+        span = timedelta(**{word: value})
+    except OverflowError:
+        return None
+    return span if timedelta(0) < span <= LONGEST_SPAN else None
+
+
+def _lease(value: Any, findings: Findings) -> timedelta | None:
+    found = DURATION.fullmatch(str(value))
+    parts = {name: int(number) for name, number in found.groupdict().items() if number} if found else {}
+    lease = timedelta(**parts)
+    if timedelta(0) < lease <= LONGEST_SPAN:
+        return lease
+    fix = "Write an ISO 8601 duration of at most 100 years, for example P7D."
+    findings.add(f"customProperties[{PREFIX}lease]", f"{value!r} is no duration", fix)
     return None
 
 
-def _duration(text: str) -> timedelta | None:
-    found = DURATION.match(text)
-    parts = {name: int(value) for name, value in found.groupdict().items() if value} if found else {}
-    return timedelta(**parts) if parts else None
-
-
-def content_digest(document: dict[str, Any], file: Path) -> str:
-    """SHA-256 over what a contract says, whatever its comments, its order of keys and its layout; expectations count too."""
-    meaning = {key: value for key, value in document.items() if key not in ("version", "contractCreatedTs")}
-    expectations = file.parents[3] / "expectations" / file.parent.name / file.name if len(file.parents) > 3 else None
-    beyond = yaml.safe_load(expectations.read_text(encoding="utf-8")) if expectations and expectations.exists() else None
-    text = json.dumps([meaning, beyond], sort_keys=True, separators=(",", ":"), default=str)
+def content_digest(document: Mapping[str, Any], file: Path) -> str:
+    """SHA-256 over what a contract says, whatever its comments and its layout; its expectations count too."""
+    meaning = {key: value for key, value in document.items() if key not in _OF_THE_VERSION}
+    beyond = expectations_file(file)
+    try:
+        expectations = read_yaml(beyond) if beyond.exists() else None
+    except ValueError:
+        expectations = None  # a problem of its own, which keeps the contract from being used
+    text = json.dumps([meaning, expectations], sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()

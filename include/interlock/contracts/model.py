@@ -50,14 +50,20 @@ class _Part(BaseModel):
 
 
 class Partition(_Part):
-    """The unit of work, of gating, of publishing and of blame. `column` is a date column, absent for `all` and for raw."""
+    """The unit of work, of gating, of publishing and of blame.
+
+    `column` is a date column; there is none for `all` and for raw.
+    """
 
     grain: Grain
     column: str | None = None
 
 
 class Delivery(_Part):
-    """How a producer delivers a feed. `landing` is a file name pattern with `{partition}` or `{delivered}`, both YYYY-MM-DD."""
+    """How a producer delivers a feed.
+
+    `landing` is a pattern of file names with `{partition}` or `{delivered}`, both YYYY-MM-DD.
+    """
 
     mode: Literal["full-partition", "increment"]
     landing: str = Field(pattern=r"^[^/]*\{(partition|delivered)\}[^/]*$")
@@ -94,7 +100,10 @@ class Decision(_Part):
 
 
 class Column(_Part):
-    """One column. `physical_type` is PostgreSQL's (raw columns are text); `value_type` is what the text must be castable to."""
+    """One column.
+
+    `physical_type` is PostgreSQL's (raw columns are text); `value_type` is what a raw column's text must read as.
+    """
 
     name: str
     logical_type: str
@@ -112,7 +121,9 @@ class Column(_Part):
 class Contract(_Part):
     """What one dataset promises to whom. `content_digest` changes with any change of meaning, `path` is its file."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, ignored_types=(cached_property,))
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, ignored_types=(cached_property,)
+    )
 
     dataset: str
     domain: str

@@ -27,6 +27,18 @@ class ContractProblem(BaseModel):
         return f"{self.file}: {self.where}: {self.found}\n    fix: {self.fix}"
 
 
+class Findings:
+    """The problems of one file, in the order in which they are found."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.problems: list[ContractProblem] = []
+
+    def add(self, where: str, found: str, fix: str) -> None:
+        """Note one problem and go on."""
+        self.problems.append(ContractProblem(file=self.file, where=where, found=found, fix=fix))
+
+
 class ContractInvalid(PermanentFailure):
     """Contracts that cannot be used, with every problem of every file."""
 
@@ -34,5 +46,6 @@ class ContractInvalid(PermanentFailure):
         self.problems = tuple(problems)
         listed = "\n".join(f"  {problem}" for problem in problems)
         super().__init__(
-            f"{len(problems)} problem(s) in the contracts:\n{listed}", fix="Mend them; `interlock contract lint` lists them again."
+            f"{len(problems)} problem(s) in the contracts:\n{listed}",
+            fix="Mend them; `interlock contract lint` lists them again.",
         )

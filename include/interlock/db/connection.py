@@ -96,11 +96,12 @@ def administrator_url() -> str:
     if configured.database_url is not None:
         return configured.database_url.get_secret_value()
     from interlock.db import embedded
+    from interlock.db.server_settings import HOST
 
     server = embedded_server()
     port = server.acquire()
     admin_password = quote(password(embedded.SUPERUSER), safe="")
-    server_url = f"postgresql://{embedded.SUPERUSER}:{admin_password}@{embedded.HOST}:{port}"
+    server_url = f"postgresql://{embedded.SUPERUSER}:{admin_password}@{HOST}:{port}"
     _make_warehouse(server_url, embedded.WAREHOUSE)
     return f"{server_url}/{embedded.WAREHOUSE}"
 

@@ -30,6 +30,7 @@ from zlib import crc32
 
 from interlock import processes
 from interlock.db import unprivileged
+from interlock.db.server_settings import NOT_DURABLE, SERVER_SETTINGS
 from interlock.errors import PermanentFailure, TransientFailure
 
 if TYPE_CHECKING:
@@ -37,31 +38,10 @@ if TYPE_CHECKING:
 
 SUPERUSER = "postgres"
 WAREHOUSE = "interlock"
-HOST = "127.0.0.1"
 START_SECONDS = 60
 STOP_SECONDS = 60
 # Below the ports that systems hand out for outgoing connections, so that a remembered one stays free.
 FIRST_PORT, PORTS = 20_000, 10_000
-
-SERVER_SETTINGS = {
-    "listen_addresses": HOST,
-    "unix_socket_directories": "",
-    "password_encryption": "scram-sha-256",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    "log_min_messages": "warning",
-    "shared_buffers": "192MB",
-    "max_connections": "200",
-    # A run over a year touches many partitions in one transaction.
-    "max_locks_per_transaction": "256",
-    # Containers often offer 64 MB of /dev/shm, which one parallel hash join outgrows.
-    "min_dynamic_shared_memory": "64MB",
-    "max_wal_size": "2GB",
-    "checkpoint_timeout": "15min",
-    # Compiling costs more than it saves on statements of milliseconds.
-    "jit": "off",
-}
-NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class EmbeddedServer:
@@ -141,11 +121,15 @@ class EmbeddedServer:
         self.acquire()
         (self.state / "postgres.keep").touch()
 
+    def keep_no_longer(self) -> None:
+        """Let the last user stop it again."""
+        (self.state / "postgres.keep").unlink(missing_ok=True)
+
     def stop(self, *, force: bool = False) -> bool:
         """Keep it no longer and stop it; False if others still use it (then the last of them stops it)."""
         if not self.state.is_dir():
             return True
-        (self.state / "postgres.keep").unlink(missing_ok=True)
+        self.keep_no_longer()
         self.release()
         with self._gate():
             use = os.open(self.state / "postgres.uses", os.O_RDWR | os.O_CREAT, 0o600)

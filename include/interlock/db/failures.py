@@ -77,7 +77,7 @@ def failure_of(error: psycopg.Error) -> InterlockError | None:
     state = error.sqlstate or ""
     message = error.diag.message_primary or str(error).strip()
     fix = error.diag.message_hint or ""
-    if state in Refusal:
+    if state in {refusal.value for refusal in Refusal}:
         return _refused(Refusal(state), message, fix)
     if state == LOCK_NOT_AVAILABLE:
         return TransientFailure(f"Another transaction held a lock for too long: {message}", fix="Run it again.")

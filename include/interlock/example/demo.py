@@ -36,7 +36,9 @@ class Scenario(BaseModel):
 
 
 SCENARIOS = {
-    "units": Scenario(fault="seconds_instead_of_minutes", story="the producer sends delays in seconds; every row is well formed"),
+    "units": Scenario(
+        fault="seconds_instead_of_minutes", story="the producer sends delays in seconds; every row is well formed"
+    ),
     "half": Scenario(fault="half_the_rows", story="half of the day's flights are missing; every row is well formed"),
     "renamed": Scenario(fault="renamed_column", story="a column has a new name in the file's header"),
     "truncated": Scenario(fault="truncated_file", story="the file ends in the middle of a row"),
@@ -87,9 +89,15 @@ class Demo:
     def _correction(self, airflow: services.Airflow) -> None:
         self._chapter("The producer delivers a correction; the day is rerun")
         self._command("deliver", "--from", str(BAD), "--to", str(BAD))
-        self._expect(FLIGHTS, BAD, self._wait(airflow, FLIGHTS, self._trigger(airflow, FLIGHTS, BAD, attempt=2)), "success")
-        self._say("What was built from the flights of that day waits in the queue of rebuilds; the maintenance DAG takes it from there.")
-        run = airflow.call("POST", f"/api/v2/dags/{MAINTENANCE}/dagRuns", {"logical_date": None, "dag_run_id": f"demo_{self._stamp}"})
+        self._expect(
+            FLIGHTS, BAD, self._wait(airflow, FLIGHTS, self._trigger(airflow, FLIGHTS, BAD, attempt=2)), "success"
+        )
+        self._say(
+            "What was built from the flights of that day waits in the queue of rebuilds; the maintenance DAG takes it from there."
+        )
+        run = airflow.call(
+            "POST", f"/api/v2/dags/{MAINTENANCE}/dagRuns", {"logical_date": None, "dag_run_id": f"demo_{self._stamp}"}
+        )
         self._expect(MAINTENANCE, BAD, self._wait(airflow, MAINTENANCE, run["dag_run_id"]), "success")
         self._command("check", "fct_flights", "--partition", str(BAD))
 
@@ -97,12 +105,18 @@ class Demo:
         self._chapter("Where it stands")
         self._command("status")
         for metric in METRICS:
-            self._command("metric", metric, "--from", str(FIRST), "--to", str(LAST), expected=0 if self._corrects else 3)
+            self._command(
+                "metric", metric, "--from", str(FIRST), "--to", str(LAST), expected=0 if self._corrects else 3
+            )
         self._console.print()
-        self._say(f"The answers above are given as of {CLOCK[:10]}, by a clock that the demo set (`interlock clock clear` unsets it).")
+        self._say(
+            f"The answers above are given as of {CLOCK[:10]}, by a clock that the demo set (`interlock clock clear` unsets it)."
+        )
         self._say("Try next:")
         self._say(f"  .venv/bin/interlock explain fct_flights --partition {BAD}")
-        self._say("  .venv/bin/interlock metric on_time_arrival_rate --group-by carrier --from 2013-01-01 --to 2013-01-07")
+        self._say(
+            "  .venv/bin/interlock metric on_time_arrival_rate --group-by carrier --from 2013-01-01 --to 2013-01-07"
+        )
         self._say("  make up        opens Airflow's UI on this very state; rerun or backfill any day of 2013 there")
 
     def _trigger(self, airflow: services.Airflow, domain: str, day: date, attempt: int = 1) -> str:
@@ -117,7 +131,9 @@ class Demo:
         deadline = time.monotonic() + RUN_SECONDS
         while (state := airflow.call("GET", path)["state"]) not in ("success", "failed"):
             if time.monotonic() > deadline:
-                raise PermanentFailure(f"{domain} has not ended after {RUN_SECONDS} s (run {run_id})", fix="See .interlock/logs.")
+                raise PermanentFailure(
+                    f"{domain} has not ended after {RUN_SECONDS} s (run {run_id})", fix="See .interlock/logs."
+                )
             time.sleep(POLL_SECONDS)
         tasks = airflow.call("GET", f"{path}/taskInstances")["task_instances"]
         return state, next((task["task_id"] for task in tasks if task["state"] == "failed"), "")
@@ -136,7 +152,9 @@ class Demo:
         """Print a public command, run it as printed, and see that it ends as it should."""
         if not quietly:
             self._console.print(f"\n[bold]$ interlock {' '.join(words)}[/]")
-        ended = subprocess.run([sys.executable, "-m", "interlock", *words], check=False, capture_output=quietly, text=True)
+        ended = subprocess.run(
+            [sys.executable, "-m", "interlock", *words], check=False, capture_output=quietly, text=True
+        )
         if expected is not None and ended.returncode != expected:
             raise PermanentFailure(
                 f"`interlock {' '.join(words)}` ended with {ended.returncode} instead of {expected}. {ended.stderr or ''}",
@@ -160,4 +178,3 @@ def _days(first: date, last: date) -> Iterator[date]:
 def scenarios() -> str:
     """All scenarios, a line each."""
     return "\n\n".join(f"{name}: {scenario.story}" for name, scenario in SCENARIOS.items())
-

@@ -1,7 +1,7 @@
 """The account of a delivery's bytes, kept while they stream past: hash, size, and what no text may hold.
 
 Everything is checked here on whole chunks, at the speed of memory, because COPY reports a bad byte
-without saying where it came from, and a row-by-row look costs more than the load itself. The hash is that
+without saying what to do about it, and a row-by-row look costs more than the load itself. The hash is that
 of the *decompressed* content, so that the same data delivered plain and compressed is the same delivery.
 """
 
@@ -29,6 +29,7 @@ class Content:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._is_inside_character = False
         self._last = b"\n"
+        self._is_complete = False
 
     @property
     def sha256(self) -> str:
@@ -60,6 +61,12 @@ class Content:
         if END_MARKER_LINE.search(self._last + b"\n"):
             self._raise_end_marker(self._lines + 1)
 
+        self._is_complete = True
+
+    def is_cut_after(self, line: int) -> bool:
+        """Whether that line is the last one and lacks its line end, now that all was read."""
+        return self._is_complete and line == self._lines + 1 and not self._last.endswith((b"\n", b"\r"))
+
     def _line_of(self, chunk: bytes, position: int) -> int:
         return self._lines + chunk.count(b"\n", 0, position) + 1
 
@@ -82,7 +89,7 @@ class Content:
             found = error.object[error.start : error.start + 4]
             raise BrokenEncoding(
                 self._file,
-                f"line {line} is not UTF-8: {found[:1].hex()} in {_excerpt(error.object, error.start)!r}.",
+                f"line {line} is not UTF-8: it holds the byte 0x{found[:1].hex()} where no character has it.",
                 fix="Have the producer export the file as UTF-8 (it looks like Latin-1 or Windows-1252) and deliver it again.",
                 line=line,
                 bytes=found.hex(" "),
@@ -106,7 +113,3 @@ class Content:
             line=line,
         )
 
-
-def _excerpt(text: bytes, position: int) -> str:
-    start = text.rfind(b"\n", max(0, position - 20), position) + 1 or max(0, position - 20)
-    return text[start : position + 10].split(b"\n")[0].decode("utf-8", "replace")

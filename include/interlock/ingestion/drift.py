@@ -51,8 +51,9 @@ def drift_of(source: Source, contract: Contract) -> Drift | None:
     renamed = None
     if len(missing) == len(extra) == 1:
         position = source.columns.index(extra[0])
-        values = [row[position] for row in source.sample()]
-        if fits(values, str(promised[missing[0]].logical_type), _nulls(contract)):
+        nulls = contract.delivery.null if contract.delivery else ()
+        values = [row[position] for row in source.sample() if row[position] not in nulls]
+        if values and fits(values, str(promised[missing[0]].logical_type)):
             renamed = (missing[0], extra[0])
     return Drift(missing=missing, extra=extra, renamed=renamed)
 
@@ -76,20 +77,15 @@ def refusal(file: str, drift: Drift, contract: Contract) -> ColumnsDrifted:
     )
 
 
-def fits(values: Sequence[str], logical_type: str, nulls: Sequence[str]) -> bool:
-    """Whether sampled values could be of a logical type. A hint for a message: nothing is decided by it alone."""
+def fits(values: Sequence[str], logical_type: str) -> bool:
+    """Whether sampled values could be of a logical type. A hint for a message, and for which policy to ask."""
     read = {"integer": int, "number": float, "date": date.fromisoformat, "timestamp": datetime.fromisoformat}.get(logical_type, str)
     try:
         for value in values:
-            if value not in nulls:
-                read(value)
+            read(value)
     except ValueError:
         return False
     return True
-
-
-def _nulls(contract: Contract) -> Sequence[str]:
-    return contract.delivery.null if contract.delivery else ()
 
 
 def _listed(names: Sequence[str]) -> str:

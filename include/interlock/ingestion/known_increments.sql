@@ -1,7 +1,5 @@
--- Increments that were accepted and need not be read again, as long as nothing is open on the dataset.
+-- Increments that were accepted: as long as their files are as they were, they need not be read again.
 select l.source_file, l.fingerprint
 from interlock.load l
 join interlock.dataset d on d.dataset_id = l.dataset_id
 where d.name = %(dataset)s and l.partition = %(partition)s and l.state = 'accepted'
-  and not exists (
-    select from interlock.cause c where c.dataset_id = l.dataset_id and c.partition = l.partition and c.cleared_at is null)

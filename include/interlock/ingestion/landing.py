@@ -32,6 +32,7 @@ COMPRESSION = ".gz"
 TOKEN = re.compile(r"\{(partition|delivered)\}")
 # Up to here a look at each name is cheaper than a listing of the whole folder.
 FEW = 16
+FEWEST_DIGITS_OF_A_DAY = 6
 LARGEST_SMALL_FILE = 65_536
 BLOCK_BYTES = 4 << 20
 
@@ -121,7 +122,7 @@ class Landing:
         tags = (found.get(key) for key in ("ETag", "etag", "md5Hash"))
         return {
             "size": found["size"],
-            "modified": _instant(next((time for time in times if time), None)),
+            "modified": _instant(next((time for time in times if time is not None), None)),
             "etag": next((str(tag) for tag in tags if tag), None),
         }
 
@@ -212,7 +213,7 @@ def misnamed(contract: Contract, partition: str) -> list[str]:
         for name in landing().names(contract.dataset)
         if (said := pattern.read(name)) is not None
         and _said(pattern, name) is None
-        and (partition == ALL or _is_written_otherwise(said.get("partition", ""), partition))
+        and any(_is_written_otherwise(text, partition) for text in said.values())
     ]
 
 
@@ -267,7 +268,9 @@ def _is_day(text: str) -> bool:
 
 
 def _is_written_otherwise(text: str, partition: str) -> bool:
-    """Whether a text holds the numbers of a day, in another order or another dress: 20130105, 5.1.2013."""
+    """Whether a text holds the numbers of a day, in another order or another dress (20130105, 5.1.2013); of any day for `all`."""
+    if partition == ALL:
+        return len(re.sub(r"\D", "", text)) >= FEWEST_DIGITS_OF_A_DAY
     year, month, day = partition.split("-")
     if re.sub(r"\D", "", text) in (year + month + day, day + month + year, month + day + year):
         return True

@@ -4,8 +4,8 @@ What is loaded is append-only and belongs to its load id; the raw gate decides l
 it. A refusal is a result, not an exception, so that one bad file of a range does not keep the others out;
 what a retry may mend is raised. The same content as the newest load changes nothing: it is found by hashing
 the file *before* the COPY, and only where its size or its mark do not already rule it out, so that a new
-delivery is read once and a rerun appends nothing. (COPY first and roll back was tried in thought: every
-rerun would leave a dead copy of the rows in a table that is never rewritten.)
+delivery is read once and a rerun writes nothing. The other way, COPY and then roll back, would leave a dead
+copy of the rows with every rerun, in a table that is never rewritten.
 """
 
 from __future__ import annotations
@@ -85,26 +85,25 @@ def load_partition(connection: Connection, run_id: int, token: int, contract: Co
     waiting may help; nothing is recorded against the producer then.
     """
     work = Loading(connection, run_id, token, contract)
-    deliveries = pending(contract, [partition])
-    if contract.delivery is not None and contract.delivery.mode == "increment":
-        with translated():
-            known = connection.execute(
-                statement("ingestion/known_increments.sql"), {"dataset": contract.dataset, "partition": partition}
-            ).fetchall()
-        wanted = [d for d in deliveries if (d.file, d.fingerprint) not in known]
-    else:
-        wanted = deliveries[-1:]
-    wrong = _wrong_names(contract, partition, deliveries)
+    found = pending(contract, [partition])
+    is_increment = contract.delivery is not None and contract.delivery.mode == "increment"
+    if not is_increment:
+        # Two files of one date are a question for the producer, so both are looked at before one is taken.
+        found = [delivery for delivery in found if delivery.delivered_on == found[-1].delivered_on]
+    wrong = _wrong_names(contract, partition, found)
     if wrong is not None:
         return [work.refuse(partition, wrong.evidence["file"], wrong)]
-    if not deliveries:
+    if not found:
         return [work.absent(partition)]
+    if not is_increment:
+        return [work.load(found[-1])]
     results = []
-    for delivery in wanted:
+    for delivery in work.unknown(found):
         results.append(work.load(delivery))
         if results[-1].error is not None:
             break
-    return results
+    # With nothing new, what was accepted before stands; its gate speaks again if something is open on it.
+    return results or [work.absent(partition)]
 
 
 def load(connection: Connection, run_id: int, token: int, contract: Contract, delivery: Delivery) -> LoadResult:
@@ -143,8 +142,17 @@ class Loading:
             self._record_refusal(partition, file, refused, Outcome.REFUSED, None)
         return LoadResult(outcome=Outcome.REFUSED, partition=partition, file=file, error=refused)
 
+    def unknown(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """The increments that are new or were written again since they were accepted."""
+        with translated():
+            known = self._connection.execute(
+                statement("ingestion/known_increments.sql"),
+                {"dataset": self._contract.dataset, "partition": deliveries[0].partition},
+            ).fetchall()
+        return [delivery for delivery in deliveries if (delivery.file, delivery.fingerprint) not in known]
+
     def absent(self, partition: str) -> LoadResult:
-        """What the contract decides about a partition without a file.
+        """What the contract decides about a partition for which nothing new was delivered.
 
         Where something was loaded before, its file may be gone by now (landing folders are emptied), and that
         changes nothing. Otherwise `accept` makes an empty load, so that what is built from it can be built; a file
@@ -172,19 +180,27 @@ class Loading:
         )
 
     def _load(self, delivery: Delivery) -> LoadResult:
-        from psycopg import Rollback
-
         require_name(self._contract, delivery)
         policy = self._contract.delivery.mark if self._contract.delivery else "none"
-        mark = marks.mark_of(self._landing, delivery, str(policy))
+        mark = marks.mark_of(self._landing, delivery, policy)
         if mark is None:
             marks.settle(self._landing, delivery)
+        known = self._newest(delivery.partition, delivery)
+        if known is not None and self._is_same(delivery, mark, known):
+            marks.require_match(self._landing, delivery, mark, known.rows, known.content_hash)
+            self._record(delivery.partition, delivery.file, known.content_hash, "duplicate", known.load_id)
+            outcome = Outcome.LOADED if known.needs_gate else Outcome.DUPLICATE
+            return self._result(outcome, delivery.partition, delivery.file, known)
+        return self._append(delivery, mark, known) or self._load(delivery)
+
+    def _append(self, delivery: Delivery, mark: marks.Mark | None, known: Known | None) -> LoadResult | None:
+        """Append a delivery as a new load; None where somebody else's load came in between and has to be looked at first."""
+        from psycopg import Rollback
+
         with self._connection.transaction() as transaction:
-            # Its lock comes first: whoever loads the same partition at the same time is waited for, and then seen.
+            # Its lock is waited for before anything is compared, so that what was loaded meanwhile is seen.
             load_id = self._begin(delivery.partition, delivery, delivery.file)
-            known = self._newest(delivery.partition, delivery)
-            if known is not None and self._is_same(delivery, mark, known):
-                marks.require_match(self._landing, delivery, mark, known.rows, known.content_hash)
+            if self._newest(delivery.partition, delivery) != known:
                 raise Rollback(transaction)
             content, rows = self._copy(delivery)
             marks.require_unchanged(self._landing, delivery)
@@ -196,9 +212,7 @@ class Loading:
                 outcome=Outcome.LOADED, partition=delivery.partition, file=delivery.file, load_id=load_id, rows=rows,
                 bytes=content.size, content_hash=content.sha256,
             )  # fmt: skip
-        assert known is not None  # noqa: S101  (the only way out of the block without a return)
-        self._record(delivery.partition, delivery.file, known.content_hash, "duplicate", known.load_id)
-        return self._result(Outcome.LOADED if known.needs_gate else Outcome.DUPLICATE, delivery.partition, delivery.file, known)
+        return None
 
     def _copy(self, delivery: Delivery) -> tuple[Content, int]:
         from psycopg.sql import Identifier
@@ -240,8 +254,8 @@ class Loading:
                 drifted.evidence.update(kept.model_dump())
                 self._record_refusal(delivery.partition, delivery.file, drifted, Outcome.QUARANTINED, kept.content_hash)
         except DeliveryRefused as unreadable:
-            # Not even as lines: then it is refused like any other, for what keeps it from being kept.
-            return self.refuse(delivery.partition, delivery.file, unreadable)
+            drifted.evidence["not_kept"] = unreadable.message
+            return self.refuse(delivery.partition, delivery.file, drifted)
         return LoadResult(
             outcome=Outcome.QUARANTINED, partition=delivery.partition, file=delivery.file, rows=kept.lines,
             content_hash=kept.content_hash, error=drifted,

@@ -78,7 +78,7 @@ def require_unchanged(landing: Landing, delivery: Delivery) -> None:
         )
 
 
-def require_match(delivery: Delivery, mark: Mark | None, rows: int, sha256: str, *, mark_is_older: bool) -> None:
+def require_match(landing: Landing, delivery: Delivery, mark: Mark | None, rows: int, sha256: str) -> None:
     """Hold what was read against the mark.
 
     A mark that is older than the file belongs to an earlier delivery: then the producer is between writing the
@@ -87,7 +87,7 @@ def require_match(delivery: Delivery, mark: Mark | None, rows: int, sha256: str,
     if mark is None or (mark.rows, mark.sha256) == (rows, sha256):
         return
     found = f"the mark says {mark.rows:,} rows and sha256 {mark.sha256}, the file holds {rows:,} rows and sha256 {sha256}"
-    if mark_is_older:
+    if _is_older(landing, delivery):
         raise NotComplete(
             f"{delivery.file}: its completion mark is older than the file and does not fit it ({found}).",
             fix=f"Wait for the new mark and run it again; if the file is complete, have the producer write {delivery.file}{SUFFIX}.",
@@ -99,3 +99,8 @@ def require_match(delivery: Delivery, mark: Mark | None, rows: int, sha256: str,
         rows={"mark": mark.rows, "file": rows},
         sha256={"mark": mark.sha256, "file": sha256},
     )
+
+
+def _is_older(landing: Landing, delivery: Delivery) -> bool:
+    facts = landing.facts(delivery.file + SUFFIX)
+    return bool(facts and facts["modified"] and delivery.modified and facts["modified"] < delivery.modified)

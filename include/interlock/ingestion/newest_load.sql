@@ -11,6 +11,8 @@ join interlock.version v on v.version = l.load_id
 join interlock.dataset d on d.dataset_id = l.dataset_id
 left join interlock.partition p on p.dataset_id = l.dataset_id and p.partition = l.partition
 where d.name = %(dataset)s and l.partition = %(partition)s and l.state <> 'loading'
+  -- What was never accepted and is older than what is served could not be published any more: it has to be loaded again.
+  and (l.state = 'accepted' or p.version is null or l.load_id > p.version)
   and (%(delivered_on)s::date is null or not d.is_increment or l.delivered_on = %(delivered_on)s::date)
 order by l.load_id desc
 limit 1

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from interlock.ingestion.content import Content
 from interlock.ingestion.errors import NotComplete, UnreadableRow
+from interlock.ingestion.sources.compression import content_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +42,7 @@ def keep(connection: Connection, run: tuple[int, int], contract: Contract, deliv
 
     Raises DeliveryRefused where it is no text that could be kept.
     """
-    from psycopg import sql
+    from psycopg import errors, sql
 
     schema, table = f"raw_{contract.domain}", "quarantined_line"
     content = Content(delivery.file)
@@ -61,9 +62,12 @@ def keep(connection: Connection, run: tuple[int, int], contract: Contract, deliv
             " delimiter e'\\x01', quote e'\\x02', escape e'\\x02', null e'\\x03')"
         ).format(sql.Identifier(schema, table))
         with connection.cursor() as cursor:
-            with cursor.copy(statement) as copy:
-                for chunk in _chunks(delivery, landing, again):
-                    copy.write(chunk)
+            try:
+                with cursor.copy(statement) as copy:
+                    for chunk in _chunks(delivery, landing, again):
+                        copy.write(chunk)
+            except errors.BadCopyFileFormat as error:
+                raise UnreadableRow(delivery.file, f"it cannot be kept as lines: {error.diag.message_primary}.") from error
             lines = cursor.rowcount
         if again.sha256 != content.sha256:
             raise NotComplete(f"{delivery.file}: the file changed while it was being read.", fix="Wait and run it again.")
@@ -72,13 +76,8 @@ def keep(connection: Connection, run: tuple[int, int], contract: Contract, deliv
 
 
 def _chunks(delivery: Delivery, landing: Landing, content: Content) -> Iterator[bytes]:
-    import gzip
-
-    from interlock.ingestion.sources import CHUNK_BYTES
-
     with landing.opened(delivery) as stream:
-        read = gzip.open(stream) if delivery.is_compressed else stream
-        while chunk := read.read(CHUNK_BYTES):
+        for chunk in content_chunks(delivery.file, stream):
             content.add(chunk)
             if any(separator in chunk for separator in SEPARATORS):
                 raise UnreadableRow(delivery.file, "it holds control characters (0x01 to 0x03), so it cannot be kept as lines.")

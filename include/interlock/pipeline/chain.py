@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from interlock.contracts.loading import load_contracts
+from interlock.db.connection import Role, statement
 from interlock.errors import InterlockError, PermanentFailure, TransientFailure, UsageError
 from interlock.pipeline import registry
 from interlock.pipeline.runs import (
@@ -44,9 +45,7 @@ class Report(BaseModel):
         return not self.blocked
 
 
-def run(
-    domain: str, partitions: Sequence[str], *, trigger: str, by: str, progress: Progress | None = None
-) -> Report:
+def run(domain: str, partitions: Sequence[str], *, trigger: str, by: str, progress: Progress | None = None) -> Report:
     """Take partitions of a domain from landing to curated in this process.
 
     Blocked partitions drop out, the others go on; the report names both. Raises TransientFailure where
@@ -56,7 +55,6 @@ def run(
 
     _check(domain, partitions)
     registry.register(load_contracts(), by)
-    published: dict[tuple[str, str], None] = {}
     blocked: dict[tuple[str, str], Blocked] = {}
     key = f"{trigger}:{uuid.uuid4()}"
     with admitted(domain, partitions, run_key=key, trigger=trigger, by=by, is_one_process=True) as session:
@@ -64,8 +62,6 @@ def run(
             for phase, work in WORK.items():
                 with session.phase(phase):
                     outcome = work(session)
-                if phase in (Phase.PUBLISH_STAGED, Phase.PUBLISH_CURATED):
-                    published |= dict.fromkeys(outcome.done)
                 for item in outcome.blocked:
                     blocked.setdefault((item.dataset, item.partition), item)
                 if progress:
@@ -73,10 +69,12 @@ def run(
         except BaseException as error:
             _finish(session, "failed", f"{type(error).__name__}: {error}")
             raise
+        published = session.connection(Role.OPERATOR).execute(statement("pipeline/published.sql"), {"run_id": session.run.run_id})
+        done = tuple((dataset, partition) for dataset, partition in published)
         _finish(session, "failed" if blocked else "succeeded", failure_message(tuple(blocked.values())) or None)
         return Report(
             run_id=session.run.run_id, domain=domain, partitions=tuple(partitions),
-            published=tuple(published), blocked=tuple(blocked.values()),
+            published=done, blocked=tuple(blocked.values()),
         )  # fmt: skip
 
 
@@ -117,7 +115,9 @@ def run_phase(phase: Phase, run_key: str) -> Outcome:
 
 def _failure(blocked: Sequence[Blocked]) -> InterlockError:
     kind = TransientFailure if is_retry_useful(blocked) else PermanentFailure
-    return kind(failure_message(blocked), fix="`interlock explain DATASET --partition P` shows the evidence and what clears it.")
+    return kind(
+        failure_message(blocked), fix="`interlock explain DATASET --partition P` shows the evidence and what clears it."
+    )
 
 
 def _finish(session: Session, state: str, message: str | None = None) -> None:

@@ -26,8 +26,7 @@ from interlock.quality import gate
 
 if TYPE_CHECKING:
     from interlock.contracts.model import Contract
-
-ROUTED = "range over several months"
+    from interlock.quality.gate import Judgement
 
 
 def load(session: Session) -> Outcome:
@@ -44,7 +43,9 @@ def load(session: Session) -> Outcome:
                 continue
             except InterlockError as error:
                 blocked.append(
-                    Blocked(dataset=contract.dataset, partition=partition, reason=str(error), retry_helps=error.retry_helps)
+                    Blocked(
+                        dataset=contract.dataset, partition=partition, reason=str(error), retry_helps=error.retry_helps
+                    )
                 )
                 continue
             for result in results:
@@ -59,20 +60,20 @@ def load(session: Session) -> Outcome:
 def gate_raw(session: Session) -> Outcome:
     """Accept or reject what was loaded; acceptance serves it to staged models and moves the watermark."""
     rows, done, blocked = 0, [], []
-    pending = session.connection(Role.OPERATOR).execute(
-        statement("pipeline/unjudged_loads.sql"), {"run_id": session.run.run_id}
-    )
-    for dataset, partition, load_id, count in pending.fetchall():
+    for dataset, batch in _unjudged(session):
         contract = session.catalog[dataset]
-        [judgement] = gate.judge(
-            session.run.run_id, session.token, contract, checks_of(contract), load_id, [partition]
-        )
-        rows += count
-        if judgement.outcome == "passed":
-            session.call(Role.PUBLISHER, "publish", session.run.run_id, session.token, partition, [load_id])
-            done.append((dataset, partition))
-        else:
-            blocked.append(Blocked(dataset=dataset, partition=partition, reason=judgement.summary))
+        rows += sum(count for _, count in batch.values())
+        loads_of = {partition: load_id for partition, (load_id, _) in batch.items()}
+        for judgement in gate.judge_versions(
+            session.run.run_id, session.token, contract, checks_of(contract), loads_of
+        ):
+            if not judgement.passed:
+                blocked.append(_failed(judgement))
+                continue
+            session.call(
+                Role.PUBLISHER, "publish", session.run.run_id, session.token, judgement.partition, [judgement.version]
+            )
+            done.append((dataset, judgement.partition))
     return Outcome(rows=rows, done=tuple(done), blocked=tuple(blocked))
 
 
@@ -105,21 +106,21 @@ def gate_layer(session: Session, layer: Layer) -> Outcome:
             culprit = next((name for name in upstream if (name, partition) in failed or (name, "all") in failed), None)
             if culprit:
                 failed.add((dataset, partition))
-                blocked.append(Blocked(dataset=dataset, partition=partition, reason=f"{culprit}, which it reads, failed its gate"))
+                blocked.append(
+                    Blocked(dataset=dataset, partition=partition, reason=f"{culprit}, which it reads, failed its gate")
+                )
             else:
                 judged.append(partition)
         if not judged:
             continue
         rows += count
-        for judgement in gate.judge(
-            session.run.run_id, session.token, contract, checks_of(contract), version, judged
-        ):
+        for judgement in gate.judge(session.run.run_id, session.token, contract, checks_of(contract), version, judged):
             key = (dataset, judgement.partition)
-            if judgement.outcome == "passed":
+            if judgement.passed:
                 done.append(key)
             else:
                 failed.add(key)
-                blocked.append(Blocked(dataset=dataset, partition=judgement.partition, reason=judgement.summary))
+                blocked.append(_failed(judgement))
     if blocked:
         publish_layer(session, layer)
     return Outcome(rows=rows, done=tuple(done), blocked=tuple(blocked))
@@ -143,7 +144,12 @@ def publish_layer(session: Session, layer: Layer) -> Outcome:
         chosen = sorted(ready[partition], key=lambda item: order[item[0]])
         try:
             session.call(
-                Role.PUBLISHER, "publish", session.run.run_id, session.token, partition, [version for _, version in chosen]
+                Role.PUBLISHER,
+                "publish",
+                session.run.run_id,
+                session.token,
+                partition,
+                [version for _, version in chosen],
             )
             done += [(dataset, partition) for dataset, _ in chosen]
         except InterlockError as error:
@@ -164,6 +170,24 @@ WORK: dict[Phase, Callable[[Session], Outcome]] = {
     Phase.GATE_CURATED: lambda session: gate_layer(session, Layer.CURATED),
     Phase.PUBLISH_CURATED: lambda session: publish_layer(session, Layer.CURATED),
 }
+
+
+def _unjudged(session: Session) -> list[tuple[str, dict[str, tuple[int, int]]]]:
+    """Loads that wait for their gate, as batches of a dataset with one load a partition, the earliest first."""
+    newest: dict[tuple[str, str], int] = {}
+    rows = session.connection(Role.OPERATOR).execute(
+        statement("pipeline/unjudged_loads.sql"), {"run_id": session.run.run_id}
+    )
+    numbered: dict[tuple[str, int], dict[str, tuple[int, int]]] = {}
+    for dataset, partition, load_id, count in rows:
+        number = newest[dataset, partition] = newest.get((dataset, partition), -1) + 1
+        numbered.setdefault((dataset, number), {})[partition] = (load_id, count)
+    return [(dataset, batch) for (dataset, _), batch in sorted(numbered.items(), key=lambda item: item[0][1])]
+
+
+def _failed(judgement: Judgement) -> Blocked:
+    reasons = "; ".join(message for _, message in judgement.failures) or "no clause that blocks was evaluated"
+    return Blocked(dataset=judgement.dataset, partition=judgement.partition, reason=reasons)
 
 
 def _partitions(session: Session, contract: Contract) -> tuple[str, ...]:
@@ -217,7 +241,13 @@ def _build_group(session: Session, workspace: str, group: Group) -> tuple[list[t
         for partition in partitions:
             if not is_transient:
                 session.call(
-                    Role.BUILDER, "report_build_failure", session.run.run_id, session.token, build.dataset, partition, error
+                    Role.BUILDER,
+                    "report_build_failure",
+                    session.run.run_id,
+                    session.token,
+                    build.dataset,
+                    partition,
+                    error,
                 )
             blocked.append(Blocked(dataset=build.dataset, partition=partition, reason=error, retry_helps=is_transient))
     return done, blocked

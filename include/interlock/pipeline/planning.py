@@ -71,14 +71,14 @@ class Planner:
         self._inputs = self._read_inputs(self._datasets)
         self._building: dict[str, set[str]] = defaultdict(set)
         self._blocked: dict[tuple[str, str], Blocked] = {}
+        self._forced: set[tuple[str, str]] = set()
 
     def plan(self) -> Plan:
         """Which datasets to build for which partitions, in dependency order."""
-        wanted: dict[str, set[Input]] = {}
-        for name in self._datasets:
-            wanted[name] = set()
-            for partition in self._partitions(name):
-                self._consider(name, partition, wanted[name])
+        wanted = self._considered()
+        while missing := self._half_built():
+            self._forced |= missing
+            wanted = self._considered()
         groups: list[Group] = []
         for names in self._agreeing():
             pins: dict[str, dict[str, int]] = defaultdict(dict)
@@ -89,8 +89,31 @@ class Planner:
                 for dataset, partition, version in wanted[name]:
                     if dataset not in names and version is not None:
                         pins[dataset][partition] = version
-            groups.append(Group(partitions={name: tuple(sorted(self._building[name])) for name in names}, pins=dict(pins)))
+            groups.append(
+                Group(partitions={name: tuple(sorted(self._building[name])) for name in names}, pins=dict(pins))
+            )
         return Plan(groups=tuple(groups), blocked=tuple(self._blocked.values()))
+
+    def _considered(self) -> dict[str, set[Input]]:
+        """What has to be built, inputs first, with the inputs that each dataset wants."""
+        self._building.clear()
+        self._blocked.clear()
+        wanted: dict[str, set[Input]] = {}
+        for name in self._datasets:
+            wanted[name] = set()
+            for partition in self._partitions(name):
+                self._consider(name, partition, wanted[name])
+        return wanted
+
+    def _half_built(self) -> set[tuple[str, str]]:
+        """Partitions that a reader in this layer would miss: a name shows either a candidate or what is served, never both."""
+        return {
+            (edge.upstream, partition)
+            for name in self._datasets
+            for edge in self._lineage.upstream(name)
+            if edge.mapping == "same" and self._building.get(edge.upstream)
+            for partition in self._building[name] - self._building[edge.upstream]
+        }
 
     def _partitions(self, name: str) -> tuple[str, ...]:
         return self._session.run.days if self._catalog[name].partition.grain is Grain.DAY else ("all",)
@@ -104,7 +127,7 @@ class Planner:
                     self._blocked[name, partition] = found.model_copy(update={"dataset": name, "partition": partition})
                     return
                 inputs.add(found)
-        if self._is_unchanged(name, partition, inputs):
+        if (name, partition) not in self._forced and self._is_unchanged(name, partition, inputs):
             return
         self._building[name].add(partition)
         wanted |= inputs
@@ -116,7 +139,9 @@ class Planner:
             return ["all"]
         if edge.mapping == "same":
             return [partition]
-        known = sorted(day for (dataset, day), served in self._served.items() if dataset == edge.upstream and served.is_safe)
+        known = sorted(
+            day for (dataset, day), served in self._served.items() if dataset == edge.upstream and served.is_safe
+        )
         known = sorted({*known, *self._building[edge.upstream]})
         if edge.mapping == "window":
             first = str(date.fromisoformat(partition) - timedelta(days=edge.lookback))
@@ -134,7 +159,10 @@ class Planner:
         is_missing = served is None or served.is_missing
         reason = "has no safe version yet" if is_missing else f"is not safe: {served.problem}" if served else ""
         return Blocked(
-            dataset=dataset, partition=partition, reason=f"its input {dataset} {partition} {reason}", retry_helps=is_missing
+            dataset=dataset,
+            partition=partition,
+            reason=f"its input {dataset} {partition} {reason}",
+            retry_helps=is_missing,
         )
 
     def _is_unchanged(self, name: str, partition: str, inputs: set[Input]) -> bool:
@@ -153,8 +181,7 @@ class Planner:
         is_open = False
         for name in (name for name in self._datasets if self._building[name]):
             is_plain = all(
-                edge.mapping == "same"
-                or self._catalog[edge.upstream].partition.grain is Grain.ALL
+                edge.mapping == "same" or self._catalog[edge.upstream].partition.grain is Grain.ALL
                 for edge in self._lineage.upstream(name)
             )
             if is_plain and is_open:
@@ -168,7 +195,12 @@ class Planner:
         rows = self._session.connection(Role.OPERATOR).execute(statement("pipeline/served.sql"), {"datasets": datasets})
         return {
             (dataset, partition): Served(
-                version=version, is_safe=is_safe, is_judged_by_active_clauses=is_current, code_version=code, problem=problem, is_missing=is_missing
+                version=version,
+                is_safe=is_safe,
+                is_judged_by_active_clauses=is_current,
+                code_version=code,
+                problem=problem,
+                is_missing=is_missing,
             )
             for dataset, partition, version, is_safe, is_current, code, problem, is_missing in rows
         }
@@ -176,7 +208,8 @@ class Planner:
     def _read_inputs(self, datasets: list[str]) -> dict[tuple[str, str], set[Input]]:
         found: dict[tuple[str, str], set[Input]] = defaultdict(set)
         rows = self._session.connection(Role.OPERATOR).execute(
-            statement("pipeline/served_inputs.sql"), {"datasets": datasets, "partitions": [*self._session.run.partitions, "all"]}
+            statement("pipeline/served_inputs.sql"),
+            {"datasets": datasets, "partitions": [*self._session.run.partitions, "all"]},
         )
         for dataset, partition, *input_of in rows:
             found[dataset, partition].add((input_of[0], input_of[1], input_of[2]))

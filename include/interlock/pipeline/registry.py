@@ -55,9 +55,17 @@ def register(catalog: Catalog, actor: str) -> list[str]:
             name: (content, clauses, served)
             for name, content, clauses, served in connection.execute(statement("pipeline/registered.sql"))
         }
-        changed = [contract for contract in catalog.values() if known.get(contract.dataset, ("",))[0] != contract.content_digest]
+        changed = [
+            contract
+            for contract in catalog.values()
+            if known.get(contract.dataset, ("",))[0] != contract.content_digest
+        ]
         new = [definition(contract) for contract in changed]
-        regated = [d["name"] for d in new if d["name"] in known and known[d["name"]][2] and known[d["name"]][1] != d["clause_digest"]]
+        regated = [
+            d["name"]
+            for d in new
+            if d["name"] in known and known[d["name"]][2] and known[d["name"]][1] != d["clause_digest"]
+        ]
         if regated:
             raise PermanentFailure(
                 f"The blocking clauses of {', '.join(sorted(regated))} changed, and partitions are served under the old ones.",

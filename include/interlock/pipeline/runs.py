@@ -195,9 +195,12 @@ def resumed(run_key: str) -> Iterator[Session]:
         )
         if row is None:
             raise PermanentFailure(
-                f"no run was admitted under {run_key!r}", fix="Clear the run from its first task on: admission comes first."
+                f"no run was admitted under {run_key!r}",
+                fix="Clear the run from its first task on: admission comes first.",
             )
-        session.run = Run(run_id=row[0], run_key=run_key, domain=row[1], partitions=tuple(row[2]), trigger=row[3], actor=row[4])
+        session.run = Run(
+            run_id=row[0], run_key=run_key, domain=row[1], partitions=tuple(row[2]), trigger=row[3], actor=row[4]
+        )
         yield session
 
 

@@ -36,20 +36,21 @@ class Evidence:
     is_bootstrapped: bool = False
 
     def document(self) -> dict[str, Any]:
-        """The finding as JSON."""
-        return {
+        """The finding as JSON; what there is nothing to say on is left out, for a year of verdicts is read and written whole."""
+        found = {
             "clause": self.check.id,
             "kind": str(self.check.kind),
             "severity": str(self.check.severity),
             "success": self.success,
             "expected": self.expected or self.check.expected,
+            "evaluated_rows": self.evaluated_rows,
             "observed": _plain(self.observed),
             "unexpected_count": self.unexpected_count,
-            "evaluated_rows": self.evaluated_rows,
-            "sample_keys": list(self.sample_keys),
+            "sample_keys": list(self.sample_keys) or None,
+            "bootstrapped": self.is_bootstrapped or None,
             "message": self.message,
-            "bootstrapped": self.is_bootstrapped,
         }
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,8 @@ class _Gate:
         named = [check.arguments["dataset"] for check in self.checks if "dataset" in check.arguments]
         with connect(Role.GATE) as connection:
             connection.read_only = True
-            connection.execute(f"set statement_timeout = '{suites.CHECK_SECONDS}s'; set jit = off".encode())
+            for name, value in suites.SESSION.items():
+                connection.execute("select set_config(%s, %s, true)", [name, value])
             around = neighbours.find_neighbours(connection, self.run_id, named)
             measured = self._measured(connection, around)
             history = measures.safe_history(connection, self.contract.dataset, self.checks, self.versions)
@@ -128,9 +129,10 @@ class _Gate:
         """The findings on one partition; call in partition order, for what passes becomes history of the next."""
         count = int(self.measured[ROW_COUNT].values.get(partition) or 0)
         found = [self._found(check, partition, count) for check in self.checks]
-        if count == 0 and not self._accepts_empty(found):
+        passed = all(item.success for item in found if item.check.severity == Severity.CRITICAL)
+        if passed and count == 0 and not self._accepts_empty(found):
             found = [_unproven(item) if item.check.kind not in _MEASURED else item for item in found]
-        passed = all(item.success for item in found if item.check.severity is Severity.CRITICAL)
+            passed = False
         self.history.learn(partition, self._own_measures(partition), passed)
         return found
 
@@ -159,7 +161,7 @@ class _Gate:
         if partition in breaches.errors:
             return self._not_evaluated(check, count, breaches.errors[partition])
         if partition not in breaches.counts:
-            is_row = check.scope is Scope.ROW and check.kind is not CheckKind.COLUMN_EXISTS
+            is_row = check.scope == Scope.ROW and check.kind is not CheckKind.COLUMN_EXISTS
             message = f"{name}: as expected in {count:,} rows" if is_row else f"{name}: as expected"
             return Evidence(check, success=True, message=message, evaluated_rows=count, unexpected_count=0 if is_row else None)
         bad = breaches.counts[partition]
@@ -180,14 +182,14 @@ class _Gate:
         low, high = check.arguments.get("minimum"), check.arguments.get("maximum")
         bounds = evidence.between(low, high)
         success = value is not None and measures.Expected(low, high, "", is_bootstrapped=False).admits(value)
-        message = f"{_measure_label(check)}: {evidence.figure(value)}, expected {bounds}"
+        message = f"{_measure_label(check)} {evidence.figure(value)}, expected {bounds}"
         return Evidence(check, success, message, count, observed=value, expected=bounds)
 
     def _compared(self, check: Check, partition: str, count: int, value: float | None) -> Evidence:
         expected = self.history.expected(check, partition)
         bounds = f"{evidence.between(expected.low, expected.high)} ({expected.basis})"
         success = value is not None and expected.admits(value)
-        message = f"{_measure_label(check)}: {evidence.figure(value)}, expected {bounds}"
+        message = f"{_measure_label(check)} {evidence.figure(value)}, expected {bounds}"
         return Evidence(
             check, success, message, count, observed=value, expected=bounds, is_bootstrapped=expected.is_bootstrapped)
 
@@ -197,10 +199,11 @@ class _Gate:
         if own.error is not None:
             return self._not_evaluated(check, count, own.error)
         ours = own.values.get(partition)
-        is_equal = ours is not None and theirs is not None and abs(ours - theirs) <= 1e-9 * max(abs(ours), abs(theirs))
+        wanted = None if theirs is None else theirs + float(check.arguments.get("difference", 0))
+        is_equal = ours is not None and wanted is not None and abs(ours - wanted) <= 1e-9 * max(abs(ours), abs(wanted))
         label = "rows" if name == ROW_COUNT else name
         message = f"{label}: {evidence.figure(ours)} here, {evidence.figure(theirs)} in {check.arguments['dataset']}"
-        return Evidence(check, is_equal, message, count, observed=ours, expected=evidence.figure(theirs))
+        return Evidence(check, is_equal, message, count, observed=ours, expected=evidence.figure(wanted))
 
     def _own_measures(self, partition: str) -> dict[str, float | None]:
         names = {measures.measure_name(c.arguments["measure"]) for c in self.checks if _is_own_measure(c)} | {ROW_COUNT}
@@ -238,7 +241,7 @@ class _Gate:
 
 
 def _told(found: Sequence[Evidence], severity: Severity) -> tuple[tuple[str, str], ...]:
-    return tuple((item.check.id, item.message) for item in found if not item.success and item.check.severity is severity)
+    return tuple((item.check.id, item.message) for item in found if not item.success and item.check.severity == severity)
 
 
 def _is_own_measure(check: Check) -> bool:
@@ -252,11 +255,12 @@ def _measure_key(check: Check) -> str:
 
 
 def _measure_label(check: Check) -> str:
+    """What a sentence with a figure begins with."""
     if check.kind is CheckKind.SQL_MEASURE:
-        return check.id
+        return f"{check.id}:"
     name = _measure_key(check)
     aggregate, _, column = name.partition(":")
-    return "rows" if name == ROW_COUNT else f"{column}: {aggregate.replace('_', ' ')}"
+    return "rows:" if name == ROW_COUNT else f"{column}: {aggregate.replace('_', ' ')}"
 
 
 def _unproven(item: Evidence) -> Evidence:

@@ -85,10 +85,11 @@ def sql_measured(connection: Connection, subject: Subject, check: Check) -> Meas
 
 
 def neighbour_measured(connection: Connection, subject: Subject, check: Check, neighbours: Neighbours) -> Measured:
-    """The measure of another dataset for each partition, as this run sees that dataset."""
+    """The measure of another dataset for each partition, as this run sees that dataset; `against` where it differs."""
     dataset = check.arguments["dataset"]
+    name = measure_name(check.arguments.get("against") or check.arguments.get("measure", ROW_COUNT))
     column = neighbours.partition_column(dataset)
-    aggregate = _aggregate(measure_name(check.arguments.get("measure", ROW_COUNT)), identifier)
+    aggregate = _aggregate(name, identifier)
     partitions = list(subject.partitions.values())
     relation = neighbours.relation(dataset)
     is_whole = partitions == ["all"] or column is None
@@ -102,7 +103,7 @@ def neighbour_measured(connection: Connection, subject: Subject, check: Check, n
             found = dict(connection.execute(lines.encode()).fetchall())
     except Exception as error:  # noqa: BLE001
         return Measured(error=_said(error))
-    absent = 0.0 if measure_name(check.arguments.get("measure", ROW_COUNT)) == ROW_COUNT else None
+    absent = 0.0 if name == ROW_COUNT else None
     return Measured({part: found.get(part, absent) for part in partitions})
 
 

@@ -36,7 +36,7 @@ class Breaches:
 
 def breaches(suites: Suites, subject: Subject, checks: Sequence[Check]) -> dict[str, Breaches]:
     """Every check with where it does not hold, by the check's id."""
-    shares = [check for check in checks if check.scope is Scope.PARTITION and not subject.is_one_partition]
+    shares = [check for check in checks if check.scope == Scope.PARTITION and not subject.is_one_partition]
     apart = {check.id for check in shares}
     whole = [check for check in checks if check.id not in apart]
     found = {check.id: Breaches() for check in checks}

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # A check that takes longer has failed; without a limit one bad regular expression would hold the run's lease for ever.
 CHECK_SECONDS = 600
+# Compiling a gate's wide aggregates takes longer than running them, and a key of a year does not fit into 4 MB.
+SESSION = {"statement_timeout": f"{CHECK_SECONDS}s", "jit": "off", "work_mem": "64MB"}
 _DRIVER_ERROR = re.compile(r"\(psycopg\.errors\.(?P<name>\w+)\) (?P<said>[^\n]*)")
 _names = count()
 
@@ -211,7 +213,8 @@ def open_suites(neighbours: Neighbours) -> Iterator[Suites]:
 @lru_cache(maxsize=1)
 def _source(process: int, address: str) -> Any:
     """GX's data source of this process for an address; another process makes its own."""
-    options = f"-c timezone=UTC -c jit=off -c default_transaction_read_only=on -c statement_timeout={CHECK_SECONDS}s"
+    session = {**SESSION, "timezone": "UTC", "default_transaction_read_only": "on"}
+    options = " ".join(f"-c {name}={value}" for name, value in session.items())
     source = warm().data_sources.add_interlock_warehouse(
         name=f"warehouse_{process}_{next(_names)}",
         # GX reads a dollar sign as a reference to its own configuration.

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 # dbt's own words for "the database went away", which a rerun may well mend.
-TRANSIENT_MARKS = ("could not connect", "connection refused", "server closed the connection", "terminating connection", "starting up")
+TRANSIENT_MARKS = (
+    "could not connect",
+    "connection refused",
+    "server closed the connection",
+    "terminating connection",
+    "starting up",
+)
 
 
 class Build(BaseModel):
@@ -55,7 +61,9 @@ def in_workspace(workspace: str, database: str) -> Manifest:
     return copy
 
 
-def build(workspace: str, datasets: Iterable[str], buckets: Mapping[str, Mapping[str, Any]], threads: int = 2) -> list[Build]:
+def build(
+    workspace: str, datasets: Iterable[str], buckets: Mapping[str, Mapping[str, Any]], threads: int = 2
+) -> list[Build]:
     """Run the models of `datasets` in the workspace, as the builder, and report each one.
 
     `buckets` names the models whose candidate spans several months, as

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from interlock.contracts.loading import checks_of
 from interlock.transform.project import manifest
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
-    from interlock.contracts.model import Catalog
+    from interlock.contracts.model import Catalog, Contract
 
 
 class Edge(BaseModel):
@@ -92,6 +93,11 @@ class Lineage:
             names |= {node.name} if self._is_dataset(parent) else self._parents(parent)
         return names
 
+    def _compared(self, contract: Contract) -> set[str]:
+        """Datasets that a contract's checks look at: a gate sees nothing but what was built or pinned, so they are inputs."""
+        named = {str(check.arguments["dataset"]) for check in checks_of(contract) if "dataset" in check.arguments}
+        return (named & set(self._nodes)) - {contract.dataset}
+
     def _edges(self, catalog: Catalog) -> list[Edge]:
         edges = []
         for name, unique_id in self._nodes.items():
@@ -99,7 +105,7 @@ class Lineage:
                 continue
             contract = catalog[name]
             declared = {item.dataset: item for item in contract.inputs}
-            for upstream in sorted(self._parents(unique_id)):
+            for upstream in sorted(self._parents(unique_id) | self._compared(contract)):
                 given = declared.get(upstream)
                 is_same = catalog[upstream].partition.grain is contract.partition.grain
                 edges.append(
@@ -112,4 +118,3 @@ class Lineage:
                     )
                 )
         return edges
-

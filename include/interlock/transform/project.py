@@ -50,13 +50,14 @@ def manifest() -> Manifest:
     if digest in _held:
         return _held[digest]
     from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
 
     kept = settings().state / "dbt" / f"manifest-{digest[:16]}.msgpack"
-    parsed = Manifest.from_msgpack(kept.read_bytes()) if kept.exists() else _parse()
+    parsed = Manifest.from_msgpack(kept.read_bytes(), decoder=extended_mashumuro_decoder) if kept.exists() else _parse()
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         written = kept.with_suffix(f".{os.getpid()}")
-        written.write_bytes(parsed.to_msgpack())
+        written.write_bytes(parsed.to_msgpack(extended_mashumaro_encoder))
         written.replace(kept)
     _held.clear()
     _held[digest] = parsed

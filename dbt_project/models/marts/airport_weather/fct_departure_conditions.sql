@@ -23,7 +23,6 @@ final as (
 
         flights.scheduled_departure_at,
         observations.observed_at,
-        observations.observed_at is not null as has_observation,
 
         observations.temperature_fahrenheit,
         observations.wind_speed_mph,
@@ -32,7 +31,8 @@ final as (
         observations.visibility_miles,
 
         flights.departure_delay_minutes,
-        flights.is_cancelled
+        flights.is_cancelled,
+        observations.observed_at is not null as has_observation
     from flights
     left join observations
         on

@@ -45,15 +45,25 @@ described as (
 
 ),
 
+previous as (
+
+    select
+        *,
+        lag(snapshot_date) over history as last_seen_on,
+        lag(description) over history as last_description
+    from described
+    window history as (partition by tail_number order by snapshot_date)
+
+),
+
 -- A version begins where the snapshot before shows the aircraft otherwise, or not at all.
 compared as (
 
     select
         *,
-        lag(snapshot_date) over history is distinct from previous_snapshot_date
-        or lag(description) over history is distinct from description as is_first_of_version
-    from described
-    window history as (partition by tail_number order by snapshot_date)
+        not coalesce(last_seen_on = previous_snapshot_date and last_description = description, false)
+            as is_first_of_version
+    from previous
 
 ),
 
@@ -61,8 +71,9 @@ numbered as (
 
     select
         *,
-        count(*) filter (where is_first_of_version) over (partition by tail_number order by snapshot_date) as version_number
+        count(*) filter (where is_first_of_version) over history as version_number
     from compared
+    window history as (partition by tail_number order by snapshot_date)
 
 ),
 
@@ -107,7 +118,7 @@ unknown_member as (
         null::int as manufactured_year,
         'Unknown' as aircraft_type,
         'Unknown' as manufacturer,
-        'Unknown' as model,
+        'Unknown' as model, -- noqa: RF04
         null::int as engine_count,
         null::int as seat_count,
         null::int as cruising_speed_mph,
@@ -128,7 +139,6 @@ members as (
 final as (
 
     select
-        md5(tail_number || '|' || to_char(valid_from, 'YYYY-MM-DD')) as aircraft_key,
         tail_number,
         valid_from,
         valid_to,
@@ -140,7 +150,8 @@ final as (
         engine_count,
         seat_count,
         cruising_speed_mph,
-        engine_type
+        engine_type,
+        md5(tail_number || '|' || to_char(valid_from, 'YYYY-MM-DD')) as aircraft_key
     from members
 
 )

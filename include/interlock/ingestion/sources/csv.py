@@ -8,22 +8,19 @@ in one pass. A byte order mark at the very front is dropped, since it belongs to
 from __future__ import annotations
 
 import csv
-import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from interlock.ingestion.content import Content
-from interlock.ingestion.errors import BrokenCompression, BrokenHeader, DuplicateHeader, EmptyFile, WrongDelimiter
+from interlock.ingestion.errors import BrokenHeader, DuplicateHeader, EmptyFile, WrongDelimiter
 from interlock.ingestion.sources import CHUNK_BYTES
+from interlock.ingestion.sources.compression import content_chunks
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-PLAIN, COMPRESSED = ".csv", ".csv.gz"
-SUFFIXES = (PLAIN, COMPRESSED)
-GZIP_MAGIC = b"\x1f\x8b"
+SUFFIXES = (".csv", ".csv.gz")
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 SAMPLE_ROWS = 200
@@ -35,7 +32,7 @@ class CsvSource:
     def __init__(self, file: str, stream: BinaryIO) -> None:
         self.content = Content(file)
         self._file = file
-        self._stream = stream
+        self._chunks = content_chunks(file, stream)
         first = self._next()
         if not first:
             raise EmptyFile(file, "it is empty: zero bytes, not even a header.")
@@ -59,17 +56,12 @@ class CsvSource:
         while chunk := self._next():
             yield chunk
 
+    def close(self) -> None:
+        """Let go of what decompression holds."""
+        self._chunks.close()
+
     def _next(self) -> bytes:
-        try:
-            chunk = self._stream.read(CHUNK_BYTES)
-        except EOFError:
-            raise BrokenCompression(
-                self._file,
-                f"the gzip file ends too early, after {self.content.size:,} bytes of content: it was cut off.",
-                content_bytes=self.content.size,
-            ) from None
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise BrokenCompression(self._file, f"the gzip file is damaged: {error}.", content_bytes=self.content.size) from None
+        chunk = next(self._chunks, b"")
         if chunk:
             self.content.add(chunk)
         else:
@@ -82,23 +74,12 @@ HEADER_FIX = "Have the producer deliver a CSV file whose first line names every 
 
 @contextmanager
 def opened(file: str, stream: BinaryIO) -> Iterator[CsvSource]:
-    """Read a CSV file; `.gz` in its name says that it is compressed, and its first bytes must agree."""
-    is_compressed = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    stream.seek(0)
-    if is_compressed and not file.endswith(COMPRESSED):
-        raise BrokenCompression(file, "it is compressed with gzip, but its name does not end in .gz.", fix=NAME_FIX)
-    if not is_compressed and file.endswith(COMPRESSED):
-        if not stream.read(1):
-            raise EmptyFile(file, "it is empty: zero bytes, not even a compressed header.")
-        raise BrokenCompression(file, "its name ends in .gz, but it is not a gzip file.", fix=NAME_FIX)
-    if not is_compressed:
-        yield CsvSource(file, stream)
-        return
-    with gzip.open(stream) as expanded:
-        yield CsvSource(file, cast("BinaryIO", expanded))
-
-
-NAME_FIX = "Have the producer deliver it again with a name that fits: .csv for plain text, .csv.gz for gzip."
+    """Read a CSV file as far as its header."""
+    source = CsvSource(file, stream)
+    try:
+        yield source
+    finally:
+        source.close()
 
 
 def _end_of_first_record(text: bytes) -> int | None:

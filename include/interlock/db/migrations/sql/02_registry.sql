@@ -18,7 +18,7 @@ comment on table interlock.clock is
 
 -- As its owner, so that whoever asks may know the time without reading the platform's tables.
 create function interlock.now() returns timestamptz
-language sql stable security definer
+language sql stable parallel safe security definer
 return now() + coalesce((select offset_from_real from interlock.clock), interval '0');
 
 -- The first day of a partition; null for `all`. Independent of the session's DateStyle, unlike a cast.
@@ -100,6 +100,14 @@ for each statement execute function interlock.refuse_change();
 create trigger append_only before update or delete or truncate on interlock.contract
 for each statement execute function interlock.refuse_change();
 
+-- Whether answers about a dataset are still renewed; past its lease nothing of it is safe.
+create function interlock.has_lease(of_dataset integer) returns boolean
+language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return coalesce((select d.lease_until > interlock.now() from interlock.dataset d where d.dataset_id = of_dataset), false);
+end;
+$$;
+
 create function interlock.dataset_id_of(named text) returns integer
 language plpgsql stable as $$
 declare
@@ -158,6 +166,31 @@ begin
 end;
 $$;
 
+-- Where a domain's deliveries are kept that may not be loaded: line by line, for the operator's eyes.
+create function interlock.create_quarantine(raw_schema text) returns void
+language plpgsql as $$
+begin
+  if to_regclass(format('%I.quarantined_line', raw_schema)) is not null then
+    return;
+  end if;
+  execute format(
+    'create table %I.quarantined_line ('
+    ' quarantine_id bigint not null default current_setting(''interlock.quarantine_id'')::bigint,'
+    ' line_number bigint not null default nextval(''pg_temp.interlock_row_number''::text::regclass),'
+    ' line text not null)', raw_schema);
+  execute format('create index on %I.quarantined_line (quarantine_id)', raw_schema);
+  execute format('grant insert (line) on %I.quarantined_line to interlock_loader', raw_schema);
+  execute format('grant usage on schema %I to interlock_operator', raw_schema);
+  execute format('grant select on %I.quarantined_line to interlock_operator', raw_schema);
+  execute format(
+    'create trigger only_open_deliveries before insert on %I.quarantined_line'
+    ' for each statement execute function interlock.refuse_closed_quarantine()', raw_schema);
+  execute format(
+    'create trigger append_only before update or delete or truncate on %I.quarantined_line'
+    ' for each statement execute function interlock.refuse_change()', raw_schema);
+end;
+$$;
+
 -- Creates the physical home of a dataset: tables of a layer differ only here.
 create function interlock.create_home(d interlock.dataset) returns void
 language plpgsql as $$
@@ -191,6 +224,7 @@ begin
       ' from %I.%I r join interlock.served_load l on l.load_id = r._load_id and l.dataset_id = %s',
       raw_schema, d.name || '_accepted', names, raw_schema, d.name, d.dataset_id);
     execute format('grant select on %I.%I to interlock_developer', raw_schema, d.name || '_accepted');
+    perform interlock.create_quarantine(raw_schema);
     return;
   end if;
 
@@ -198,14 +232,16 @@ begin
     'create table %I.%I (%s, _version bigint not null) partition by %s',
     d.layer, d.name, interlock.column_list(d.columns, true),
     case d.grain when 'day' then format('range (%I)', d.partition_column) else 'list (_version)' end);
-  -- A security barrier keeps a cheap function in the asker's query from seeing hidden rows.
+  -- A security barrier keeps a cheap function in the asker's query from seeing hidden rows. One join and one question
+  -- that is asked once a query: with the causes and the lease as joins of their own, aggregates cost 2.5 times the table.
   execute format(
     'create view safe.%I with (security_barrier) as select %s from %I.%I t'
-    ' join interlock.readable_partition p on p.dataset_id = %s and p.version = t._version%s',
+    ' join interlock.partition p on p.dataset_id = %s and p.version = t._version%s'
+    ' where p.open_causes = 0 and p.withdrawn_at is null and interlock.has_lease(%s)',
     d.name,
     (select string_agg('t.' || quote_ident(c ->> 'name'), ', ' order by n) from jsonb_array_elements(d.columns) with ordinality as i (c, n)),
     d.layer, d.name, d.dataset_id,
-    case d.grain when 'day' then format(' and p.starts_on = t.%I', d.partition_column) else '' end);
+    case d.grain when 'day' then format(' and p.starts_on = t.%I', d.partition_column) else '' end, d.dataset_id);
   execute format('grant select on safe.%I to interlock_consumer, interlock_developer, interlock_operator, interlock_auditor', d.name);
 end;
 $$;

@@ -59,10 +59,14 @@ create table interlock.load (
   source_file text not null,
   content_hash text not null,
   bytes bigint not null,
+  fingerprint text,
   state text not null check (state in ('loading', 'loaded', 'accepted', 'rejected')),
   opened_in xid8 not null default pg_current_xact_id()
 );
 create index on interlock.load (dataset_id, partition, load_id);
+comment on column interlock.load.bytes is 'Of the content, decompressed.';
+comment on column interlock.load.fingerprint is
+  'Size, time and etag of the file when it was read: an accepted increment that still has them is not read again.';
 
 create table interlock.delivery (
   delivery_id bigint generated always as identity primary key,
@@ -80,6 +84,21 @@ create index on interlock.delivery (dataset_id, partition);
 create index on interlock.delivery (run_id);
 create trigger append_only before update or delete or truncate on interlock.delivery
 for each statement execute function interlock.refuse_change();
+
+create table interlock.quarantined_delivery (
+  quarantine_id bigint generated always as identity primary key,
+  dataset_id integer not null references interlock.dataset,
+  partition text not null,
+  run_id bigint not null references interlock.run,
+  source_file text not null,
+  content_hash text not null,
+  lines bigint,
+  opened_at timestamptz not null default clock_timestamp(),
+  opened_in xid8 not null default pg_current_xact_id()
+);
+create index on interlock.quarantined_delivery (dataset_id, partition, content_hash);
+comment on table interlock.quarantined_delivery is
+  'Deliveries that were refused and kept: their lines, as delivered, are in raw_<domain>.quarantined_line.';
 
 create table interlock.watermark (
   dataset_id integer primary key references interlock.dataset,
@@ -99,10 +118,12 @@ create table interlock.partition (
   published_at timestamptz,
   published_by bigint references interlock.run,
   withdrawn_at timestamptz,
+  open_causes integer not null default 0 check (open_causes >= 0),
   primary key (dataset_id, partition),
   check ((version is null) = (verdict_id is null)),
   check (starts_on is not distinct from interlock.starts_on(partition))
-);
+) with (fillfactor = 50);
+comment on column interlock.partition.open_causes is 'Counted by a trigger on the causes, so that readers need not.';
 create index on interlock.partition (dataset_id, starts_on);
 
 create view interlock.served_load as
@@ -158,12 +179,13 @@ end;
 $$;
 
 -- Closes the load with what was counted; from here on nobody can add a row to it.
-create function interlock.finish_load(closing bigint, counted_rows bigint, counted_bytes bigint, hash text) returns void
+create function interlock.finish_load(
+  closing bigint, counted_rows bigint, counted_bytes bigint, hash text, fingerprint text default null) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   closed interlock.load;
 begin
-  update interlock.load set state = 'loaded', bytes = counted_bytes, content_hash = hash
+  update interlock.load set state = 'loaded', bytes = counted_bytes, content_hash = hash, fingerprint = finish_load.fingerprint
   where load_id = closing and state = 'loading' and opened_in = pg_current_xact_id_if_assigned() returning * into closed;
   if not found then
     raise exception 'load % is not open in this transaction', closing using errcode = 'IL010';
@@ -182,12 +204,60 @@ returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   -- A record alone: it needs a living run, not the right to change `all`.
-  perform interlock.require_claim(record_delivery.run_id, token,
+  perform interlock.require_claim(record_delivery.run_id, record_delivery.token,
     case when record_delivery.partition = 'all' then r.partitions[1] else record_delivery.partition end,
     (select d.domain from interlock.dataset d where d.dataset_id = interlock.dataset_id_of(dataset)))
   from interlock.run r where r.run_id = record_delivery.run_id;
   insert into interlock.delivery (dataset_id, partition, run_id, source_file, content_hash, outcome, load_id)
   values (interlock.dataset_id_of(dataset), record_delivery.partition, record_delivery.run_id, record_delivery.source_file,
     record_delivery.content_hash, record_delivery.outcome, record_delivery.load_id);
+end;
+$$;
+
+-- Opens a place for a delivery's lines in this transaction; where the same content is kept already, says how many lines it has.
+create function interlock.open_quarantine(
+  run_id bigint, token bigint, dataset text, partition text, source_file text, hash text, out quarantine_id bigint, out lines bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  feed interlock.dataset;
+begin
+  select * into strict feed from interlock.dataset where dataset_id = interlock.dataset_id_of(open_quarantine.dataset) and layer = 'raw';
+  perform interlock.require_claim(open_quarantine.run_id, token, open_quarantine.partition, feed.domain);
+  perform pg_advisory_xact_lock(hashtextextended('interlock.load.' || dataset || '.' || open_quarantine.partition, 0));
+  select q.quarantine_id, q.lines into open_quarantine.quarantine_id, open_quarantine.lines
+  from interlock.quarantined_delivery q
+  where q.dataset_id = feed.dataset_id and q.partition = open_quarantine.partition and q.content_hash = hash;
+  if not found then
+    insert into interlock.quarantined_delivery as q (dataset_id, partition, run_id, source_file, content_hash)
+    values (feed.dataset_id, open_quarantine.partition, open_quarantine.run_id, open_quarantine.source_file, hash)
+    returning q.quarantine_id into open_quarantine.quarantine_id;
+  end if;
+  perform set_config('interlock.quarantine_id', open_quarantine.quarantine_id::text, true);
+end;
+$$;
+
+create function interlock.close_quarantine(closing bigint, counted_lines bigint) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  update interlock.quarantined_delivery set lines = counted_lines
+  where quarantine_id = closing and lines is null and opened_in = pg_current_xact_id_if_assigned();
+  if not found then
+    raise exception 'quarantined delivery % is not open in this transaction', closing using errcode = 'IL010';
+  end if;
+end;
+$$;
+
+create function interlock.refuse_closed_quarantine() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if not exists (
+    select from interlock.quarantined_delivery q join interlock.dataset d on d.dataset_id = q.dataset_id
+    where q.quarantine_id = current_setting('interlock.quarantine_id')::bigint and q.lines is null
+      and q.opened_in = pg_current_xact_id_if_assigned() and 'raw_' || d.domain = tg_table_schema
+  ) then
+    raise exception 'lines may be added to %.% only by the delivery that this transaction opened', tg_table_schema, tg_table_name
+      using errcode = 'IL010';
+  end if;
+  return null;
 end;
 $$;

@@ -152,15 +152,18 @@ end;
 $$;
 
 -- Seals one table of a candidate: version column, the CHECK that lets the attach skip its scan, its own name.
-create function interlock.seal_table(d interlock.dataset, candidate regclass, sealed_name text, version bigint, bucket date, needs_index boolean)
+create function interlock.seal_table(d interlock.dataset, candidate regclass, sealed_name text, version bigint, bucket date, days date[])
 returns void
 language plpgsql as $$
 declare
   bounds text := '';
   sealed text := format('versions.%I', sealed_name);
 begin
-  if bucket is not null then
-    bounds := format(' and %1$I is not null and %1$I >= %2$L and %1$I < %3$L', d.partition_column, bucket, (bucket + interval '1 month')::date);
+  -- As narrow as its days: it implies the month's bounds, and lets the planner pass over the versions of other days.
+  if cardinality(days) = 1 then
+    bounds := format(' and %1$I is not null and %1$I = %2$L', d.partition_column, days[1]);
+  elsif bucket is not null then
+    bounds := format(' and %1$I is not null and %1$I >= %2$L and %1$I <= %3$L', d.partition_column, days[1], days[cardinality(days)]);
   end if;
   if not exists (
     select from pg_attribute a where a.attrelid = candidate and a.attname = '_version' and not a.attisdropped
@@ -170,7 +173,7 @@ begin
   execute format('alter table %s add constraint sealed check (_version is not null and _version = %s%s)', candidate, version, bounds);
   execute format('alter table %s rename to %I', candidate, sealed_name);
   execute format('alter table %s set schema versions', candidate);
-  if needs_index then  -- under its last name: an index is named after its table, and must not meet one of an earlier version
+  if cardinality(days) > 1 then  -- under its last name: an index is named after its table, and must not meet one of an earlier version
     execute format('create index on %s (%I)', candidate, d.partition_column);
   end if;
   execute format('grant select on %s to interlock_gate', sealed);
@@ -266,6 +269,7 @@ declare
   kind "char";
   sealed bigint;
   sealed_name text;
+  days date[];
   months date[];
   part record;
 begin
@@ -281,8 +285,10 @@ begin
     or exists (select from unnest(partitions) p where (p = 'all') <> (d.grain = 'all')) then
     raise exception '% are no partitions of "%"', partitions, dataset using errcode = 'IL007';
   end if;
-  select array_agg(distinct date_trunc('month', interlock.starts_on(p))::date order by date_trunc('month', interlock.starts_on(p))::date)
-  into months from unnest(partitions) p where d.grain = 'day';
+  if d.grain = 'day' then
+    select array_agg(interlock.starts_on(p) order by p) into days from unnest(partitions) p;
+    select array_agg(distinct date_trunc('month', x)::date) into months from unnest(days) x;
+  end if;
   if kind = 'r' and cardinality(months) > 1 then
     raise exception 'the candidate of "%" spans % months in one table', dataset, cardinality(months) using errcode = 'IL007',
       hint = 'Build a range over several months as a table that is partitioned by month.';
@@ -297,7 +303,7 @@ begin
 
   if kind = 'r' then
     perform interlock.count_candidate(d, candidate, partitions, sealed);
-    perform interlock.seal_table(d, candidate, sealed_name, sealed, months[1], cardinality(partitions) > 1);
+    perform interlock.seal_table(d, candidate, sealed_name, sealed, months[1], days);
   else
     for part in
       select c.oid::regclass as child, c.relkind, (regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''(\d{4}-\d\d-\d\d)'))[1]::date as starts
@@ -317,7 +323,8 @@ begin
       from pg_inherits i join pg_class c on c.oid = i.inhrelid where i.inhparent = candidate order by 2
     loop
       execute format('alter table %s detach partition %s', candidate, part.child);
-      perform interlock.seal_table(d, part.child, sealed_name || to_char(part.starts, '"__"YYYY_MM'), sealed, part.starts, true);
+      perform interlock.seal_table(d, part.child, sealed_name || to_char(part.starts, '"__"YYYY_MM'), sealed, part.starts,
+        (select array_agg(x order by x) from unnest(days) x where date_trunc('month', x) = part.starts));
     end loop;
     execute format('drop table %s', candidate);
     if (select count(*) from interlock.version_table t where t.version = sealed) <> cardinality(months) then

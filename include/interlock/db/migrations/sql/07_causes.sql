@@ -199,11 +199,12 @@ begin
       select from interlock.version v join interlock.version_partition vp on vp.version = v.version and vp.partition = part
       where v.version = any (siblings) and v.dataset_id = w.dataset_id))
   loop
-    continue when not reader.is_stale and not reader.is_held;
+    -- What stood here about this input is either said anew below, or no longer true: the version it was built from is back.
     perform interlock.supersede(reopen_dependants.run_id, (
       select array_agg(c.cause_id) from interlock.cause c
       where c.dataset_id = reader.dataset_id and c.partition = reader.partition and c.cleared_at is null and c.code = 'input_replaced'
         and c.evidence ->> 'input' = reopen_dependants.name and c.evidence ->> 'input_partition' = part));
+    continue when not reader.is_stale and not reader.is_held;
     perform interlock.open_root(reopen_dependants.run_id, reader.dataset_id, reader.partition, 'input_replaced',
       format('%s partition %s was published in version %s; this was not built from it.', name, part, new_version),
       'The queued rebuild of this partition.',
@@ -214,10 +215,7 @@ begin
     on conflict (dataset_id, partition) where done_at is null do nothing;
   end loop;
   perform interlock.settle(reopen_dependants.run_id, w.dataset_id, w.partition)
-  from interlock.downstream(of_dataset, part) w
-  where exists (
-    select from interlock.cause c join interlock.cause o on o.cause_id = c.origin_id
-    where c.dataset_id = w.dataset_id and c.partition = w.partition and c.cleared_at is null and o.cleared_at is not null);
+  from interlock.downstream(of_dataset, part) w join interlock.partition p on p.dataset_id = w.dataset_id and p.partition = w.partition;
 end;
 $$;
 
@@ -227,20 +225,23 @@ create function interlock.settle(run_id bigint, of_dataset integer, of_partition
 language plpgsql as $$
 declare
   served bigint := (select p.version from interlock.partition p where p.dataset_id = of_dataset and p.partition = of_partition);
-  is_still_unsafe boolean := exists (
+  is_as_built boolean := served is not null and not exists (select from interlock.stale_inputs(of_dataset, of_partition, served));
+begin
+  if is_as_built or exists (
     select from interlock.cause c left join interlock.cause o on o.cause_id = c.origin_id
     where c.dataset_id = of_dataset and c.partition = of_partition and c.cleared_at is null
-      and (c.origin_id is null or o.cleared_at is null));
-begin
-  if not is_still_unsafe and (
-    served is null or exists (select from interlock.stale_inputs(of_dataset, of_partition, served))) then
-    return;
+      and (c.origin_id is null or o.cleared_at is null)
+  ) then
+    update interlock.cause c set cleared_at = clock_timestamp(), cleared_by = settle.run_id
+    from interlock.cause o
+    where c.dataset_id = of_dataset and c.partition = of_partition and c.cleared_at is null
+      and o.cause_id = c.origin_id and o.cleared_at is not null;
   end if;
-  update interlock.cause c set cleared_at = clock_timestamp(), cleared_by = settle.run_id
-  from interlock.cause o
-  where c.dataset_id = of_dataset and c.partition = of_partition and c.cleared_at is null
-    and o.cause_id = c.origin_id and o.cleared_at is not null;
   perform interlock.tell_cleared(of_dataset, of_partition);
+  update interlock.rebuild b set done_at = clock_timestamp()
+  where is_as_built and b.dataset_id = of_dataset and b.partition = of_partition and b.done_at is null
+    and not exists (
+      select from interlock.cause c where c.dataset_id = of_dataset and c.partition = of_partition and c.cleared_at is null);
 end;
 $$;
 

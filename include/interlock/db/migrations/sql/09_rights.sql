@@ -4,7 +4,7 @@ alter default privileges for role interlock_owner revoke execute on functions fr
 
 -- Asking: everybody who may connect.
 grant execute on function
-  interlock.ask, interlock.is_safe, interlock.require_safe, interlock.now
+  interlock.ask, interlock.is_safe, interlock.require_safe, interlock.now, interlock.has_lease
 to interlock_consumer, interlock_developer, interlock_operator, interlock_auditor, interlock_loader, interlock_builder, interlock_gate, interlock_publisher;
 grant select on interlock.safety to interlock_consumer, interlock_developer, interlock_operator, interlock_auditor;
 
@@ -15,7 +15,8 @@ grant execute on function interlock.register_dataset, interlock.register_lineage
   interlock.admit_run, interlock.start_phase, interlock.end_phase, interlock.finish_run, interlock.serve_version, interlock.renew_leases,
   interlock.mark_notices_sent, interlock.record_rebuild_attempt, interlock.dataset_id_of
 to interlock_operator;
-grant execute on function interlock.begin_load, interlock.finish_load, interlock.record_delivery, interlock.refuse_delivery, interlock.current_load
+grant execute on function interlock.begin_load, interlock.finish_load, interlock.record_delivery, interlock.refuse_delivery, interlock.current_load,
+  interlock.open_quarantine, interlock.close_quarantine
 to interlock_loader;
 -- It may look at the sequence, to find the load that it opened, but not advance it.
 grant select on sequence interlock.version_id to interlock_loader;

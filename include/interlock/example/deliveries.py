@@ -1,0 +1,155 @@
+"""The example's producer: writes the daily files and the reference snapshots to the landing folder, as an airline would.
+
+A file is written under another name and then moved, its completion mark comes after it, and the mark of an
+earlier delivery is taken away first: so nobody who looks in between sees a file that is half there, or a new
+file under an old mark. What lies there already as it should be is not touched. A correction is the same
+delivery without the fault.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from interlock.errors import UsageError
+from interlock.example import source
+from interlock.example.faults import Fault, fault_named
+from interlock.settings import settings
+
+FEEDS = (*source.DAILY, *source.SNAPSHOTS)
+MARK = ".done"
+SUFFIXES = (".csv", ".csv.gz")
+
+
+class Delivered(BaseModel):
+    """One file of a delivery: where it lies, and whether it was written or lay there already. No file where none was sent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    feed: str
+    day: date
+    file: str | None
+    rows: int
+    is_new: bool
+
+
+class Order(BaseModel):
+    """What to deliver: days, feeds (all of them unless named), and the fault that one of the days has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    first: date
+    last: date
+    feeds: tuple[str, ...] = ()
+    fault: str | None = None
+    on: date | None = None
+    is_compressed: bool = False
+    landing: str | None = None
+
+
+def deliver(order: Order) -> Iterator[Delivered]:
+    """Write what was ordered, day by day; the reference snapshots, dated with the year's first day, where they are missing."""
+    _check(order)
+    landing = Folder(order.landing or settings().landing)
+    feeds = order.feeds or FEEDS
+    faulty = next((feed for feed in feeds if feed in source.DAILY), None)
+    for feed in (feed for feed in source.SNAPSHOTS if feed in feeds):
+        yield _put(landing, feed, source.FIRST, source.snapshot_of(feed), None, order.is_compressed)
+    for number in range((order.last - order.first).days + 1):
+        day = order.first + timedelta(days=number)
+        for feed in (feed for feed in source.DAILY if feed in feeds):
+            is_bad = order.fault is not None and day == order.on and feed == faulty
+            fault = fault_named(order.fault) if is_bad and order.fault else None
+            yield _put(landing, feed, day, source.day_of(feed, day), fault, order.is_compressed)
+
+
+class Folder:
+    """The landing root, through fsspec, as the producer writes to it."""
+
+    def __init__(self, url: str) -> None:
+        from fsspec.core import url_to_fs
+
+        self._files, root = url_to_fs(url)
+        self._root = root.rstrip("/")
+
+    def has(self, file: str, content: bytes) -> bool:
+        """Whether this very content lies there."""
+        path = self._path(file)
+        try:
+            return self._files.size(path) == len(content) and self._files.cat_file(path) == content
+        except FileNotFoundError:
+            return False
+
+    def put(self, file: str, content: bytes) -> None:
+        """Write a file so that it appears whole."""
+        path = self._path(file)
+        self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
+        self._files.pipe_file(path + ".part", content)
+        self._files.mv(path + ".part", path)
+
+    def remove(self, file: str) -> None:
+        """Take a file away, if it is there."""
+        if self._files.exists(self._path(file)):
+            self._files.rm_file(self._path(file))
+
+    def _path(self, file: str) -> Any:
+        return f"{self._root}/{file}"
+
+
+def _put(landing: Folder, feed: str, day: date, table: source.Table, fault: Fault | None, is_compressed: bool) -> Delivered:
+    wanted, other = SUFFIXES[::-1] if is_compressed else SUFFIXES
+    stem = f"{feed}/{feed}_{day.isoformat()}"
+    if fault:
+        table = fault.change(table, _day_before(feed, day))
+    for left_over in (stem + other, stem + other + MARK):
+        landing.remove(left_over)
+    if fault and not fault.is_delivered:
+        landing.remove(stem + wanted)
+        landing.remove(stem + wanted + MARK)
+        return Delivered(feed=feed, day=day, file=None, rows=0, is_new=False)
+    content = table.content(separator=fault.export.separator, encoding=fault.export.encoding) if fault else table.content()
+    mark = json.dumps({"rows": len(table.rows), "sha256": hashlib.sha256(content).hexdigest()}).encode()
+    sent = gzip.compress(content, mtime=0) if is_compressed else content
+    if fault and fault.export.share_that_arrives < 1:
+        sent = _cut(sent, fault.export.share_that_arrives)
+    is_new = not (landing.has(stem + wanted, sent) and landing.has(stem + wanted + MARK, mark))
+    if is_new:
+        landing.remove(stem + wanted + MARK)
+        landing.put(stem + wanted, sent)
+        landing.put(stem + wanted + MARK, mark)
+    return Delivered(feed=feed, day=day, file=stem + wanted, rows=len(table.rows), is_new=is_new)
+
+
+def _cut(content: bytes, share: float) -> bytes:
+    """The first part of a content; never so that it ends with a whole row."""
+    cut = content[: int(len(content) * share)]
+    return cut[:-2] if cut.endswith(b"\n") else cut
+
+
+def _day_before(feed: str, day: date) -> source.Table:
+    """The first day of the year has none, and gets the day after it."""
+    return source.day_of(feed, day + timedelta(days=-1 if day > source.FIRST else 1))
+
+
+def _check(order: Order) -> None:
+    unknown = [feed for feed in order.feeds if feed not in FEEDS]
+    if unknown:
+        raise UsageError(f"There is no feed {unknown[0]!r}.", fix=f"The example's feeds are {', '.join(FEEDS)}.")
+    if order.last < order.first:
+        raise UsageError(f"--to {order.last} is before --from {order.first}.", fix="Give the earlier day as --from.")
+    if order.first < source.FIRST or order.last > source.LAST:
+        raise UsageError("The example's data is of 2013 alone.", fix=f"Give days from {source.FIRST} to {source.LAST}.")
+    if (order.fault is None) != (order.on is None):
+        raise UsageError("A fault needs its day, and a day its fault.", fix="Give both --fault NAME and --on DAY, or neither.")
+    if order.fault is not None and order.on is not None:
+        fault_named(order.fault)
+        if not order.first <= order.on <= order.last:
+            raise UsageError(f"--on {order.on} is not among the days that are delivered.", fix="Give a day from --from to --to.")
+        if order.feeds and not set(order.feeds) & set(source.DAILY):
+            raise UsageError("Only a daily feed can have a bad day.", fix=f"Name one of {', '.join(source.DAILY)} with --feed.")
