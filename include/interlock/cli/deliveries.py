@@ -19,12 +19,18 @@ def register(app: typer.Typer) -> None:
     app.command("deliver", epilog=f"Faults:\n\n{listed}")(deliver)
 
 
-def deliver(
+def deliver(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     first: Annotated[str, typer.Option("--from", help="First day, YYYY-MM-DD, in 2013.")],
-    last: Annotated[str | None, typer.Option("--to", help="Last day, itself included; the first day unless given.")] = None,
-    feed: Annotated[list[str] | None, typer.Option(help="A feed to deliver; again for more. All of them unless given.")] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", help="Last day, itself included; the first day unless given.")
+    ] = None,
+    feed: Annotated[
+        list[str] | None, typer.Option(help="A feed to deliver; again for more. All of them unless given.")
+    ] = None,
     fault: Annotated[str | None, typer.Option(help="Go wrong in this way on one of the days (see below).")] = None,
-    on: Annotated[str | None, typer.Option(help="The day of the fault; it hits the flights, or the first daily --feed.")] = None,
+    on: Annotated[
+        str | None, typer.Option(help="The day of the fault; it hits the flights, or the first daily --feed.")
+    ] = None,
     to_landing: Annotated[str | None, typer.Option(help="Write to another landing root (an fsspec URL).")] = None,
     compress: Annotated[bool, typer.Option("--compress", help="Deliver gzip files.")] = False,
 ) -> None:

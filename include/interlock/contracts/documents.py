@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,10 @@ def _standard_errors(document: dict[str, Any]) -> Iterable[tuple[str, str]]:
 @cache
 def _validator() -> Any:
     import jsonschema  # type: ignore[import-untyped]
-    from open_data_contract_standard.model import OpenDataContractStandard
 
-    schema = json.loads(OpenDataContractStandard.json_schema())
+    # As the library ships it; its own accessor warns of its age.
+    text = resources.files("open_data_contract_standard").joinpath("schema.json").read_text(encoding="utf-8")
+    schema = json.loads(text)
     return jsonschema.validators.validator_for(schema)(schema)
 
 

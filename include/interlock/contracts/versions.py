@@ -87,7 +87,7 @@ def recorded(contract: Contract) -> Recorded:
 
 
 def version_problems(contracts: Iterable[Contract], lock: Lock) -> Iterator[ContractProblem]:
-    """What is wrong with the versions of the contracts, in view of what was recorded; unrecorded ones are no problem."""
+    """What is wrong with the contracts' versions, given what was recorded; a new version is no problem."""
     for contract in contracts:
         findings = Findings(contract.path)
         number = version_number(contract.version)
@@ -110,7 +110,7 @@ def record(file: Path, lock: Mapping[str, Mapping[str, Recorded]], contracts: It
         merged.setdefault(contract.dataset, {}).setdefault(contract.version, recorded(contract))
     lines = [HEADER]
     for dataset, versions in sorted(merged.items()):
-        lines.append(f"{dataset}:\n")
+        lines.append(f"{_flow(dataset)}:\n")
         for version, content in sorted(versions.items(), key=lambda item: version_number(item[0]) or (0, 0, 0)):
             lines.append(f"  {version}:\n")
             lines += _lines(content)
@@ -197,7 +197,7 @@ def _words(number: Number) -> str:
 
 
 def _lines(content: Recorded) -> Iterator[str]:
-    yield f"    digest: {content.digest}\n"
+    yield f"    digest: {_flow(content.digest)}\n"
     yield f"    key: {_flow(list(content.key))}\n"
     yield "    columns:\n"
     for name, column in content.columns.items():

@@ -1,4 +1,4 @@
-"""The example's producer: writes the daily files and the reference snapshots to the landing folder, as an airline would.
+"""The example's producer: writes daily files and reference snapshots to the landing folder, as an airline would.
 
 A file is written under another name and then moved, its completion mark comes after it, and the mark of an
 earlier delivery is taken away first: so nobody who looks in between sees a file that is half there, or a new
@@ -28,7 +28,7 @@ SUFFIXES = (".csv", ".csv.gz")
 
 
 class Delivered(BaseModel):
-    """One file of a delivery: where it lies, and whether it was written or lay there already. No file where none was sent."""
+    """One file of a delivery, and whether it was written or lay there already; no file where none was sent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,7 +54,7 @@ class Order(BaseModel):
 
 
 def deliver(order: Order) -> Iterator[Delivered]:
-    """Write what was ordered, day by day; the reference snapshots, dated with the year's first day, where they are missing."""
+    """Write what was ordered: the reference snapshots, dated with the year's first day, then the daily feeds."""
     _check(order)
     landing = Folder(order.landing or settings().landing)
     feeds = order.feeds or FEEDS
@@ -82,7 +82,7 @@ class Folder:
         """Whether this very content lies there."""
         path = self._path(file)
         try:
-            return self._files.size(path) == len(content) and self._files.cat_file(path) == content
+            return bool(self._files.size(path) == len(content) and self._files.cat_file(path) == content)
         except FileNotFoundError:
             return False
 
@@ -102,7 +102,9 @@ class Folder:
         return f"{self._root}/{file}"
 
 
-def _put(landing: Folder, feed: str, day: date, table: source.Table, fault: Fault | None, is_compressed: bool) -> Delivered:
+def _put(
+    landing: Folder, feed: str, day: date, table: source.Table, fault: Fault | None, is_compressed: bool
+) -> Delivered:
     wanted, other = SUFFIXES[::-1] if is_compressed else SUFFIXES
     stem = f"{feed}/{feed}_{day.isoformat()}"
     if fault:
@@ -113,7 +115,9 @@ def _put(landing: Folder, feed: str, day: date, table: source.Table, fault: Faul
         landing.remove(stem + wanted)
         landing.remove(stem + wanted + MARK)
         return Delivered(feed=feed, day=day, file=None, rows=0, is_new=False)
-    content = table.content(separator=fault.export.separator, encoding=fault.export.encoding) if fault else table.content()
+    content = (
+        table.content(separator=fault.export.separator, encoding=fault.export.encoding) if fault else table.content()
+    )
     mark = json.dumps({"rows": len(table.rows), "sha256": hashlib.sha256(content).hexdigest()}).encode()
     sent = gzip.compress(content, mtime=0) if is_compressed else content
     if fault and fault.export.share_that_arrives < 1:
@@ -146,10 +150,16 @@ def _check(order: Order) -> None:
     if order.first < source.FIRST or order.last > source.LAST:
         raise UsageError("The example's data is of 2013 alone.", fix=f"Give days from {source.FIRST} to {source.LAST}.")
     if (order.fault is None) != (order.on is None):
-        raise UsageError("A fault needs its day, and a day its fault.", fix="Give both --fault NAME and --on DAY, or neither.")
+        raise UsageError(
+            "A fault needs its day, and a day its fault.", fix="Give both --fault NAME and --on DAY, or neither."
+        )
     if order.fault is not None and order.on is not None:
         fault_named(order.fault)
         if not order.first <= order.on <= order.last:
-            raise UsageError(f"--on {order.on} is not among the days that are delivered.", fix="Give a day from --from to --to.")
+            raise UsageError(
+                f"--on {order.on} is not among the days that are delivered.", fix="Give a day from --from to --to."
+            )
         if order.feeds and not set(order.feeds) & set(source.DAILY):
-            raise UsageError("Only a daily feed can have a bad day.", fix=f"Name one of {', '.join(source.DAILY)} with --feed.")
+            raise UsageError(
+                "Only a daily feed can have a bad day.", fix=f"Name one of {', '.join(source.DAILY)} with --feed."
+            )

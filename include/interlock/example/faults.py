@@ -85,8 +85,12 @@ def _no_rows(table: Table, _: Table) -> Table:
 
 
 FAULTS = {
-    "half_the_rows": Fault(description="The second half of the rows is missing; what is there is well formed.", change=_half),
-    "seconds_instead_of_minutes": Fault(description="Delays are in seconds; every row is well formed.", change=_seconds),
+    "half_the_rows": Fault(
+        description="The second half of the rows is missing; what is there is well formed.", change=_half
+    ),
+    "seconds_instead_of_minutes": Fault(
+        description="Delays are in seconds; every row is well formed.", change=_seconds
+    ),
     "renamed_column": Fault(description="arr_delay is called arrival_delay.", change=_renamed),
     "missing_column": Fault(description="The column tailnum is gone.", change=_without_column),
     "truncated_file": Fault(
@@ -97,7 +101,9 @@ FAULTS = {
     "shifted_dates": Fault(description="Yesterday's rows arrive under today's name.", change=_yesterday),
     "null_burst": Fault(description="Seven of ten destinations, which are always filled, are NA.", change=_mostly_null),
     "broken_encoding": Fault(
-        description="One tail number is written in Latin-1, not in UTF-8.", change=_accented, export=Export(encoding="latin-1")
+        description="One tail number is written in Latin-1, not in UTF-8.",
+        change=_accented,
+        export=Export(encoding="latin-1"),
     ),
     "number_overflow": Fault(description="One flight number has twenty digits.", change=_overflowing),
     "wrong_delimiter": Fault(description="Values are separated by semicolons.", export=Export(separator=";")),
@@ -128,5 +134,7 @@ def _with(table: Table, columns: tuple[str, ...], change: Callable[[str, int], s
 
 def _place(table: Table, column: str) -> int:
     if column not in table.columns:
-        raise UsageError(f"This fault needs the column {column!r}, which the feed has not.", fix="Use it with `--feed flights`.")
+        raise UsageError(
+            f"This fault needs the column {column!r}, which the feed has not.", fix="Use it with `--feed flights`."
+        )
     return table.columns.index(column)

@@ -45,7 +45,7 @@ class Content:
             raise NulByte(
                 self._file,
                 f"line {self._line_of(chunk, chunk.index(0))} holds a NUL byte (0x00), which no text can.",
-                fix="A NUL usually means a damaged transfer or a binary file. Have the producer deliver the text again.",
+                fix="The file is damaged, or is no text. Have the producer deliver the text again.",
                 line=self._line_of(chunk, chunk.index(0)),
             )
         if self._is_inside_character or not chunk.isascii():
@@ -90,7 +90,7 @@ class Content:
             raise BrokenEncoding(
                 self._file,
                 f"line {line} is not UTF-8: it holds the byte 0x{found[:1].hex()} where no character has it.",
-                fix="Have the producer export the file as UTF-8 (it looks like Latin-1 or Windows-1252) and deliver it again.",
+                fix="It may be Latin-1 or Windows-1252. Have the producer export it as UTF-8 and deliver it again.",
                 line=line,
                 bytes=found.hex(" "),
             ) from None
@@ -112,4 +112,3 @@ class Content:
             fix="Have the producer leave the line out, or quote the value, and deliver the file again.",
             line=line,
         )
-

@@ -13,6 +13,7 @@ import re
 from typing import TYPE_CHECKING
 
 from interlock.ingestion.errors import (
+    DELIVER_AGAIN,
     BrokenEncoding,
     DeliveryRefused,
     EndMarker,
@@ -30,13 +31,38 @@ if TYPE_CHECKING:
     from interlock.ingestion.sources import Source
 
 LINE = re.compile(r"^COPY \S+, \w+ (\d+)")
-BAD_FORMAT, BAD_CHARACTER, TOO_LARGE = "22P04", "22021", "54000"
+# Bad file format, a character that is none, a record that is larger than a record can be.
+ABOUT_THE_FILE = ("22P04", "22021", "54000")
+# A word of the server's message, what it is for a file, and what to do.
+MEANINGS: tuple[tuple[str, type[DeliveryRefused], str, str], ...] = (
+    (
+        "unterminated",
+        UnterminatedQuote,
+        'a quoted value is still open at the end of the file ({where}): a closing " is missing.',
+        'Have the producer close every quoted value (and write " inside one as ""), and deliver the file again.',
+    ),
+    (
+        "unquoted",
+        MixedLineEnds,
+        "{where} ends in another way than the lines before it, or holds a line end inside a value without quotes.",
+        "Have the producer end all lines alike and quote values that hold line ends, and deliver the file again.",
+    ),
+    ("encoding", BrokenEncoding, "{where} is not UTF-8: {said}.", DELIVER_AGAIN),
+    ("end-of-copy marker", EndMarker, "{where} is only \\. which may be taken as the end of the data.", DELIVER_AGAIN),
+    (
+        "enlarge",
+        UnterminatedQuote,
+        '{where} is larger than a row can be: a closing " is probably missing.',
+        'Have the producer close every quoted value (and write " inside one as ""), and deliver the file again.',
+    ),
+)
 
 
 def copy_records(connection: Connection, table: Identifier, source: Source, file: str) -> int:
-    """Stream a delivery's records into its raw table, inside the load that this transaction opened; return their number.
+    """Stream a delivery's records into its raw table, inside the load that this transaction opened.
 
-    Raises DeliveryRefused where the file is no CSV of its own header. Memory does not grow with the file.
+    Returns their number. Raises DeliveryRefused where the file is no CSV of its own header. Memory does not
+    grow with the file.
     """
     import psycopg
     from psycopg import sql
@@ -62,7 +88,7 @@ def copy_records(connection: Connection, table: Identifier, source: Source, file
 
 def _refusal(error: psycopg.Error, source: Source, file: str) -> DeliveryRefused | None:
     """What is wrong with the file; None where the error is not about the file."""
-    if error.sqlstate not in (BAD_FORMAT, BAD_CHARACTER, TOO_LARGE):
+    if error.sqlstate not in ABOUT_THE_FILE:
         return None
     said = error.diag.message_primary or ""
     found = LINE.match(error.diag.context or "")
@@ -70,31 +96,16 @@ def _refusal(error: psycopg.Error, source: Source, file: str) -> DeliveryRefused
     where = f"line {line}" if line else "a line"
     if said.startswith(("missing data", "extra data")):
         return _ragged(file, said, where, line, source)
-    if "unterminated" in said:
-        return UnterminatedQuote(
-            file,
-            f'a quoted value is still open at the end of the file{f" (line {line})" if line else ""}: a closing " is missing.',
-            fix='Have the producer close every quoted value (and write " inside one as ""), and deliver the file again.',
-            line=line,
-        )
-    if "unquoted" in said or "literal" in said:
-        return MixedLineEnds(
-            file,
-            f"{where} ends in another way than the lines before it, or holds a line end inside a value without quotes.",
-            fix="Have the producer end all lines alike and quote values that hold line ends, and deliver the file again.",
-            line=line,
-        )
-    if "marker" in said or "end-of-copy" in said:
-        return EndMarker(file, f"{where} is only \\. which PostgreSQL may take as the end of the data.", line=line)
-    if error.sqlstate == BAD_CHARACTER:
-        return BrokenEncoding(file, f"{where} is not UTF-8: {said}.", line=line)
+    for word, kind, meaning, fix in MEANINGS:
+        if word in said:
+            return kind(file, meaning.format(where=where, said=said), fix=fix, line=line)
     return UnreadableRow(file, f"{where} cannot be read as CSV: {said}.", line=line)
 
 
 def _ragged(file: str, said: str, where: str, line: int | None, source: Source) -> RaggedRow:
     columns = len(source.columns)
     if said.startswith("extra"):
-        found = f"{where} has more values than the header has columns ({columns}); perhaps a comma that is not quoted."
+        found = f"{where} has more values than the header has columns ({columns}); perhaps a comma without quotes."
     else:
         column = re.search(r'"(.*)"', said)
         found = f"{where} has fewer values than the header has columns ({columns})" + (

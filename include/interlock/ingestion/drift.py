@@ -6,19 +6,25 @@ told, so nothing here ever goes by it. Whether *values* still fit their types is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from interlock.contracts.model import DriftPolicy
 from interlock.ingestion.errors import ColumnsDrifted
 
 if TYPE_CHECKING:
     from interlock.contracts.model import Contract
     from interlock.ingestion.sources import Source
 
-FAIL, QUARANTINE = "fail", "quarantine"
+READERS: dict[str, Callable[[str], object]] = {
+    "integer": int,
+    "number": float,
+    "date": date.fromisoformat,
+    "timestamp": datetime.fromisoformat,
+}
 
 
 class Drift(BaseModel):
@@ -30,15 +36,14 @@ class Drift(BaseModel):
     extra: tuple[str, ...]
     renamed: tuple[str, str] | None = None
 
-    def decision(self, contract: Contract) -> str:
+    def decision(self, contract: Contract) -> DriftPolicy:
         """What the contract says to do: `quarantine` only where it says so of everything that was found."""
         policy = contract.drift
-        if policy is None:
-            return FAIL
         if self.renamed:
-            return str(policy.renamed)
-        found = [str(policy.missing)] * bool(self.missing) + [str(policy.extra)] * bool(self.extra)
-        return QUARANTINE if all(decision == QUARANTINE for decision in found) else FAIL
+            return policy.renamed
+        found = [policy.missing] * bool(self.missing) + [policy.extra] * bool(self.extra)
+        is_kept = all(decision is DriftPolicy.QUARANTINE for decision in found)
+        return DriftPolicy.QUARANTINE if is_kept else DriftPolicy.FAIL
 
 
 def drift_of(source: Source, contract: Contract) -> Drift | None:
@@ -53,7 +58,7 @@ def drift_of(source: Source, contract: Contract) -> Drift | None:
         position = source.columns.index(extra[0])
         nulls = contract.delivery.null if contract.delivery else ()
         values = [row[position] for row in source.sample() if row[position] not in nulls]
-        if values and fits(values, str(promised[missing[0]].logical_type)):
+        if values and fits(values, promised[missing[0]].logical_type):
             renamed = (missing[0], extra[0])
     return Drift(missing=missing, extra=extra, renamed=renamed)
 
@@ -62,7 +67,8 @@ def refusal(file: str, drift: Drift, contract: Contract) -> ColumnsDrifted:
     """The error that says what the difference is, and who can mend it."""
     parts = []
     if drift.renamed:
-        parts.append('column "{}" is missing and "{}" is new, with values that fit it: it looks renamed'.format(*drift.renamed))
+        was, now = drift.renamed
+        parts.append(f'column "{was}" is missing and "{now}" is new, with values that fit it: it looks renamed')
     else:
         parts += [f"{_listed(drift.missing)} missing"] * bool(drift.missing)
         parts += [f"{_listed(drift.extra)} not in the contract"] * bool(drift.extra)
@@ -79,7 +85,7 @@ def refusal(file: str, drift: Drift, contract: Contract) -> ColumnsDrifted:
 
 def fits(values: Sequence[str], logical_type: str) -> bool:
     """Whether sampled values could be of a logical type. A hint for a message, and for which policy to ask."""
-    read = {"integer": int, "number": float, "date": date.fromisoformat, "timestamp": datetime.fromisoformat}.get(logical_type, str)
+    read = READERS.get(logical_type, str)
     try:
         for value in values:
             read(value)

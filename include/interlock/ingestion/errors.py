@@ -12,7 +12,9 @@ from typing import Any
 
 from interlock.errors import PermanentFailure, TransientFailure
 
-DELIVER_AGAIN = "Have the producer deliver the file again, whole and as the contract says; then run the partition again."
+DELIVER_AGAIN = (
+    "Have the producer deliver the file again, whole and as the contract says; then run the partition again."
+)
 
 
 class DeliveryRefused(PermanentFailure):

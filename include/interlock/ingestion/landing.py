@@ -143,7 +143,8 @@ class Landing:
     @contextmanager
     def opened(self, delivery: Delivery) -> Iterator[BinaryIO]:
         """The bytes of a delivery, from front to end, in blocks of bounded size."""
-        with self._reachable(delivery.file), self._files.open(self._path(delivery.file), "rb", block_size=BLOCK_BYTES) as stream:
+        path = self._path(delivery.file)
+        with self._reachable(delivery.file), self._files.open(path, "rb", block_size=BLOCK_BYTES) as stream:
             yield cast("BinaryIO", stream)
 
     @contextmanager
@@ -154,7 +155,7 @@ class Landing:
         except OSError as error:
             raise LandingUnreachable(
                 f"{file} in the landing root {self.place} could not be read: {error.strerror or error}.",
-                fix="See that the storage can be reached and read (INTERLOCK_LANDING_URL and its credentials); then run it again.",
+                fix="See that the storage can be reached (INTERLOCK_LANDING_URL, its credentials); then run it again.",
             ) from error
 
     @cached_property
@@ -201,12 +202,13 @@ def pending(contract: Contract, partitions: Sequence[str]) -> list[Delivery]:
             continue
         facts = root.facts(f"{folder}/{name}")
         if facts:
-            found.append(Delivery(dataset=folder, partition=said[0], delivered_on=said[1], file=f"{folder}/{name}", **facts))
+            place = {"partition": said[0], "delivered_on": said[1], "file": f"{folder}/{name}"}
+            found.append(Delivery(dataset=folder, **place, **facts))
     return sorted(found, key=lambda delivery: (delivery.partition, delivery.file))
 
 
 def misnamed(contract: Contract, partition: str) -> list[str]:
-    """Files that are probably deliveries of a partition, but whose name denies it: a date that is none, or is written otherwise."""
+    """Files that are probably deliveries of a partition, but whose name denies it: no date, or written otherwise."""
     pattern = pattern_of(contract)
     return [
         f"{contract.dataset}/{name}"
@@ -235,8 +237,8 @@ def require_name(contract: Contract, delivery: Delivery) -> None:
     if said is None:
         raise PartitionDenied(
             delivery.file,
-            f"its name does not say of which day it is: the contract wants {pattern.text}, with the day as YYYY-MM-DD.",
-            fix=f"Have the producer deliver it under its right name, for example {example_name(pattern, delivery.partition)}.",
+            f"its name does not say of which day it is: the contract wants {pattern.text}, with days as YYYY-MM-DD.",
+            fix=f"Have the producer deliver it as {example_name(pattern, delivery.partition)}.",
         )
     if said[0] != delivery.partition:
         raise PartitionDenied(
@@ -268,7 +270,7 @@ def _is_day(text: str) -> bool:
 
 
 def _is_written_otherwise(text: str, partition: str) -> bool:
-    """Whether a text holds the numbers of a day, in another order or another dress (20130105, 5.1.2013); of any day for `all`."""
+    """Whether a text holds a day's numbers in another order or dress (20130105, 5.1.2013); any day's for `all`."""
     if partition == ALL:
         return len(re.sub(r"\D", "", text)) >= FEWEST_DIGITS_OF_A_DAY
     year, month, day = partition.split("-")

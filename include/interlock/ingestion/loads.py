@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from interlock.contracts.model import DriftPolicy
 from interlock.db.connection import statement
 from interlock.db.failures import translated
 from interlock.ingestion import marks, quarantine
 from interlock.ingestion.copying import copy_records
-from interlock.ingestion.drift import QUARANTINE, drift_of, refusal
+from interlock.ingestion.drift import drift_of, refusal
 from interlock.ingestion.errors import (
     AmbiguousDelivery,
     ColumnsDrifted,
@@ -28,7 +29,15 @@ from interlock.ingestion.errors import (
     NotDelivered,
     PartitionDenied,
 )
-from interlock.ingestion.landing import Delivery, Landing, example_name, landing, misnamed, pattern_of, pending, require_name
+from interlock.ingestion.landing import (
+    Delivery,
+    example_name,
+    landing,
+    misnamed,
+    pattern_of,
+    pending,
+    require_name,
+)
 from interlock.ingestion.sources import opened
 
 if TYPE_CHECKING:
@@ -77,7 +86,13 @@ class Known(BaseModel):
     needs_gate: bool
 
 
-def load_partition(connection: Connection, run_id: int, token: int, contract: Contract, partition: str) -> list[LoadResult]:
+class _Overtaken(Exception):
+    """Another load of the same partition was committed meanwhile; it has to be compared with first."""
+
+
+def load_partition(
+    connection: Connection, run_id: int, token: int, contract: Contract, partition: str
+) -> list[LoadResult]:
     """Bring what lies in the landing folder for one partition into raw, and say what became of each file.
 
     Of a `full-partition` feed only the newest delivery counts. Increments are taken in order, and the first one
@@ -130,7 +145,7 @@ class Loading:
             with translated():
                 return self._load(delivery)
         except ColumnsDrifted as drifted:
-            if drifted.evidence.pop("decision") == QUARANTINE:
+            if drifted.evidence.pop("decision") is DriftPolicy.QUARANTINE:
                 return self._quarantine(delivery, drifted)
             return self.refuse(delivery.partition, delivery.file, drifted)
         except DeliveryRefused as refused:
@@ -175,7 +190,8 @@ class Loading:
                     outcome=Outcome.LOADED, partition=partition, file=None, load_id=load_id, content_hash=EMPTY_HASH
                 )
         raise NotDelivered(
-            f"{contract.dataset} {partition}: nothing was delivered. Looked for {name} (plain or .gz) in {self._landing.place}.",
+            f"{contract.dataset} {partition}: nothing was delivered. "
+            f"Looked for {name} (plain or .gz) in {self._landing.place}.",
             fix="Wait for the delivery and run it again; if it should be there, ask its producer.",
         )
 
@@ -191,17 +207,18 @@ class Loading:
             self._record(delivery.partition, delivery.file, known.content_hash, "duplicate", known.load_id)
             outcome = Outcome.LOADED if known.needs_gate else Outcome.DUPLICATE
             return self._result(outcome, delivery.partition, delivery.file, known)
-        return self._append(delivery, mark, known) or self._load(delivery)
+        try:
+            return self._append(delivery, mark, known)
+        except _Overtaken:
+            return self._load(delivery)
 
-    def _append(self, delivery: Delivery, mark: marks.Mark | None, known: Known | None) -> LoadResult | None:
-        """Append a delivery as a new load; None where somebody else's load came in between and has to be looked at first."""
-        from psycopg import Rollback
-
-        with self._connection.transaction() as transaction:
+    def _append(self, delivery: Delivery, mark: marks.Mark | None, known: Known | None) -> LoadResult:
+        """Append a delivery as a new load; _Overtaken where another run's load came in between."""
+        with self._connection.transaction():
             # Its lock is waited for before anything is compared, so that what was loaded meanwhile is seen.
             load_id = self._begin(delivery.partition, delivery, delivery.file)
             if self._newest(delivery.partition, delivery) != known:
-                raise Rollback(transaction)
+                raise _Overtaken
             content, rows = self._copy(delivery)
             marks.require_unchanged(self._landing, delivery)
             marks.require_match(self._landing, delivery, mark, rows, content.sha256)
@@ -212,7 +229,6 @@ class Loading:
                 outcome=Outcome.LOADED, partition=delivery.partition, file=delivery.file, load_id=load_id, rows=rows,
                 bytes=content.size, content_hash=content.sha256,
             )  # fmt: skip
-        return None
 
     def _copy(self, delivery: Delivery) -> tuple[Content, int]:
         from psycopg.sql import Identifier
@@ -269,7 +285,9 @@ class Loading:
         return int(row[0]) if row else 0
 
     def _finish(self, load_id: int, rows: int, size: int, sha256: str, fingerprint: str | None) -> None:
-        self._connection.execute("select interlock.finish_load(%s, %s, %s, %s, %s)", [load_id, rows, size, sha256, fingerprint])
+        self._connection.execute(
+            "select interlock.finish_load(%s, %s, %s, %s, %s)", [load_id, rows, size, sha256, fingerprint]
+        )
 
     def _newest(self, partition: str, delivery: Delivery | None) -> Known | None:
         row = self._connection.execute(
@@ -288,14 +306,16 @@ class Loading:
             [*self._run, self._contract.dataset, partition, file, sha256, outcome, load_id],
         )
 
-    def _record_refusal(self, partition: str, file: str, refused: DeliveryRefused, outcome: Outcome, sha256: str | None) -> None:
+    def _record_refusal(
+        self, partition: str, file: str, refused: DeliveryRefused, outcome: Outcome, sha256: str | None
+    ) -> None:
         from psycopg.types.json import Jsonb
 
         self._connection.execute(
             "select interlock.refuse_delivery(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [
-                *self._run, self._contract.dataset, partition, file, sha256, outcome.value, refused.code, refused.message,
-                refused.fix, Jsonb(refused.evidence),
+                *self._run, self._contract.dataset, partition, file, sha256, outcome.value,
+                refused.code, refused.message, refused.fix, Jsonb(refused.evidence),
             ],
         )  # fmt: skip
 
@@ -315,7 +335,7 @@ def _wrong_names(contract: Contract, partition: str, found: list[Delivery]) -> D
             return AmbiguousDelivery(
                 delivery.file,
                 f"it and {other.file} both claim to be the delivery of partition {partition}.",
-                fix="Have the producer leave only the one that counts in the landing folder; then run the partition again.",
+                fix="Have the producer leave only the one that counts; then run the partition again.",
                 other=other.file,
             )
     if found and partition != "all":
@@ -328,6 +348,6 @@ def _wrong_names(contract: Contract, partition: str, found: list[Delivery]) -> D
         wrong[0],
         f"it lies in the landing folder, but its name denies that it is a delivery of {partition}: "
         f"the contract wants {pattern.text}, with a real day as YYYY-MM-DD.",
-        fix=f"Have the producer deliver it under its right name, for example {example_name(pattern, partition)}.",
+        fix=f"Have the producer deliver it as {example_name(pattern, partition)}.",
         others=wrong[1:10],
     )

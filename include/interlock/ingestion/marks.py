@@ -32,9 +32,9 @@ class Mark(BaseModel):
 
 
 def mark_of(landing: Landing, delivery: Delivery, policy: str) -> Mark | None:
-    """The mark beside a delivery; None where the contract looks for none, or where there is none and need not be.
+    """The mark beside a delivery; None where the contract looks for none, or there is none and need not be.
 
-    Raises NotComplete where the contract requires one that is not there, MarkUnreadable where it is not a mark.
+    Raises NotComplete where the contract requires one that is not there, MarkUnreadable where it is no mark.
     """
     if policy == "none":
         return None
@@ -43,8 +43,8 @@ def mark_of(landing: Landing, delivery: Delivery, policy: str) -> Mark | None:
     if content is None:
         if policy == "required":
             raise NotComplete(
-                f"{delivery.file}: the file is there, but its completion mark {name} is not, so it may still be written.",
-                fix=f"Wait and run it again; if the file is complete, have the producer write {name} (rows and sha256) after it.",
+                f"{delivery.file}: the file is there, but its completion mark {name} is not: it may still be written.",
+                fix=f"Wait and run it again; if the file is complete, have the producer write {name} (rows, sha256).",
             )
         return None
     try:
@@ -68,12 +68,12 @@ def settle(landing: Landing, delivery: Delivery) -> None:
 
 
 def require_unchanged(landing: Landing, delivery: Delivery) -> None:
-    """Raise NotComplete where the file is no longer the one that was found: what was read is then neither old nor new."""
+    """Raise NotComplete where the file is no longer the one that was found: what was read is neither old nor new."""
     now = landing.delivery_of(delivery)
     if now is None or now.fingerprint != delivery.fingerprint:
         was, size = f"{delivery.size:,} bytes", f"{now.size:,} bytes" if now else "gone"
         raise NotComplete(
-            f"{delivery.file}: the file changed while it was being read ({was}, then {size}): it is still being written.",
+            f"{delivery.file}: it changed while it was being read ({was}, then {size}): it is still being written.",
             fix="Wait until it is complete and run it again; a completion mark beside the file makes this certain.",
         )
 
@@ -81,16 +81,18 @@ def require_unchanged(landing: Landing, delivery: Delivery) -> None:
 def require_match(landing: Landing, delivery: Delivery, mark: Mark | None, rows: int, sha256: str) -> None:
     """Hold what was read against the mark.
 
-    A mark that is older than the file belongs to an earlier delivery: then the producer is between writing the
-    file and writing its mark, and waiting helps.
+    A mark that is older than the file belongs to an earlier delivery: then the producer is between writing the file
+    and writing its mark, and waiting helps.
     """
     if mark is None or (mark.rows, mark.sha256) == (rows, sha256):
         return
-    found = f"the mark says {mark.rows:,} rows and sha256 {mark.sha256}, the file holds {rows:,} rows and sha256 {sha256}"
+    found = (
+        f"the mark says {mark.rows:,} rows and sha256 {mark.sha256}, the file holds {rows:,} rows and sha256 {sha256}"
+    )
     if _is_older(landing, delivery):
         raise NotComplete(
             f"{delivery.file}: its completion mark is older than the file and does not fit it ({found}).",
-            fix=f"Wait for the new mark and run it again; if the file is complete, have the producer write {delivery.file}{SUFFIX}.",
+            fix="Wait for the new mark and run it again; if the file is complete, have the producer write its mark.",
         )
     raise MarkMismatch(
         delivery.file,

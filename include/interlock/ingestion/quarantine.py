@@ -37,7 +37,9 @@ class Kept(BaseModel):
     content_hash: str
 
 
-def keep(connection: Connection, run: tuple[int, int], contract: Contract, delivery: Delivery, landing: Landing) -> Kept:
+def keep(
+    connection: Connection, run: tuple[int, int], contract: Contract, delivery: Delivery, landing: Landing
+) -> Kept:
     """Keep a delivery's lines, in the caller's transaction; the same content is kept once, however often it comes.
 
     Raises DeliveryRefused where it is no text that could be kept.
@@ -52,7 +54,7 @@ def keep(connection: Connection, run: tuple[int, int], contract: Contract, deliv
         "select * from interlock.open_quarantine(%s, %s, %s, %s, %s, %s)",
         [*run, contract.dataset, delivery.partition, delivery.file, content.sha256],
     ).fetchone()
-    quarantine_id, lines = row if row else (0, None)
+    quarantine_id, lines = row or (0, None)
     if lines is None:
         connection.execute("create temporary sequence if not exists interlock_row_number cache 1000")
         connection.execute("select setval('pg_temp.interlock_row_number', 1, false)")
@@ -67,12 +69,18 @@ def keep(connection: Connection, run: tuple[int, int], contract: Contract, deliv
                     for chunk in _chunks(delivery, landing, again):
                         copy.write(chunk)
             except errors.BadCopyFileFormat as error:
-                raise UnreadableRow(delivery.file, f"it cannot be kept as lines: {error.diag.message_primary}.") from error
+                said = error.diag.message_primary
+                raise UnreadableRow(delivery.file, f"it cannot be kept as lines: {said}.") from error
             lines = cursor.rowcount
         if again.sha256 != content.sha256:
-            raise NotComplete(f"{delivery.file}: the file changed while it was being read.", fix="Wait and run it again.")
+            raise NotComplete(f"{delivery.file}: it changed while it was being read.", fix="Wait and run it again.")
         connection.execute("select interlock.close_quarantine(%s, %s)", [quarantine_id, lines])
-    return Kept(quarantine_id=quarantine_id, quarantine_table=f"{schema}.{table}", lines=lines, content_hash=content.sha256)
+    return Kept(
+        quarantine_id=quarantine_id,
+        quarantine_table=f"{schema}.{table}",
+        lines=lines,
+        content_hash=content.sha256,
+    )
 
 
 def _chunks(delivery: Delivery, landing: Landing, content: Content) -> Iterator[bytes]:
@@ -80,6 +88,8 @@ def _chunks(delivery: Delivery, landing: Landing, content: Content) -> Iterator[
         for chunk in content_chunks(delivery.file, stream):
             content.add(chunk)
             if any(separator in chunk for separator in SEPARATORS):
-                raise UnreadableRow(delivery.file, "it holds control characters (0x01 to 0x03), so it cannot be kept as lines.")
+                raise UnreadableRow(
+                    delivery.file, "it holds control characters (0x01 to 0x03) and cannot be kept as lines."
+                )
             yield chunk
         content.end()

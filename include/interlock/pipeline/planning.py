@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from interlock.contracts.loading import checks_of
 from interlock.contracts.model import Grain, Layer
 from interlock.db.connection import Role, statement
 from interlock.pipeline.runs import Blocked
@@ -67,7 +68,8 @@ class Planner:
             if self._catalog[name].layer is layer and self._catalog[name].domain == session.run.domain
         ]
         upstream = {edge.upstream for name in self._datasets for edge in self._lineage.upstream(name)}
-        self._served = self._read_served([*self._datasets, *upstream])
+        self._compared = {name: self._compared_with(name) for name in self._datasets}
+        self._served = self._read_served([*self._datasets, *upstream, *(n for names in self._compared.values() for n in names)])
         self._inputs = self._read_inputs(self._datasets)
         self._building: dict[str, set[str]] = defaultdict(set)
         self._blocked: dict[tuple[str, str], Blocked] = {}
@@ -89,10 +91,25 @@ class Planner:
                 for dataset, partition, version in wanted[name]:
                     if dataset not in names and version is not None:
                         pins[dataset][partition] = version
+                for dataset in self._compared[name] - set(names) - {d for group in groups for d in group.partitions}:
+                    pins[dataset] |= self._safe_versions(dataset, self._building[name])
             groups.append(
                 Group(partitions={name: tuple(sorted(self._building[name])) for name in names}, pins=dict(pins))
             )
         return Plan(groups=tuple(groups), blocked=tuple(self._blocked.values()))
+
+    def _compared_with(self, name: str) -> set[str]:
+        """Other datasets that the checks of a dataset look at: its gate must find them in the workspace, inputs or not."""
+        named = {check.arguments.get("dataset") for check in checks_of(self._catalog[name])}
+        return {other for other in named if other in self._catalog and self._catalog[other].layer is not Layer.RAW}
+
+    def _safe_versions(self, dataset: str, partitions: set[str]) -> dict[str, int]:
+        """What may be pinned of a dataset for these partitions: what is not safe is left out, and its checks then fail."""
+        return {
+            partition: served.version
+            for (name, partition), served in self._served.items()
+            if name == dataset and served.is_safe and served.version and (partition == "all" or partition in partitions)
+        }
 
     def _considered(self) -> dict[str, set[Input]]:
         """What has to be built, inputs first, with the inputs that each dataset wants."""

@@ -36,7 +36,7 @@ class Evidence:
     is_bootstrapped: bool = False
 
     def document(self) -> dict[str, Any]:
-        """The finding as JSON; what there is nothing to say on is left out, for a year of verdicts is read and written whole."""
+        """The finding as JSON, without what there is nothing to say on: a year of verdicts is written in one go."""
         found = {
             "clause": self.check.id,
             "kind": str(self.check.kind),
@@ -61,7 +61,10 @@ class Discretion:
 
     def masked(self, sample: dict[str, Any]) -> dict[str, Any]:
         """One key with classified values replaced."""
-        return {name: MASK if name in self.classified and value is not None else _plain(value) for name, value in sample.items()}
+        return {
+            name: MASK if name in self.classified and value is not None else _plain(value)
+            for name, value in sample.items()
+        }
 
     def told(self, error: str) -> str:
         """An error in words that quote no classified value: only its kind where one might."""
@@ -85,6 +88,8 @@ def figure(value: float | None) -> str:
     """A number as people write it."""
     if value is None:
         return "nothing"
+    if not math.isfinite(value):
+        return str(value)
     return f"{value:,.0f}" if value == int(value) else f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.1f}"
 
 

@@ -8,6 +8,9 @@ expectations of a suite together, where GX's own length check, for one, needs a 
 Importing this module imports GX (seconds), so it is imported inside functions alone; `suites.warm` does it early.
 """
 
+# ruff: noqa: ARG002, N805 (the signatures are GX's)
+# mypy: disable-error-code="misc,untyped-decorator,valid-type,unused-ignore"
+
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
@@ -30,7 +33,7 @@ class CandidateEngine(SqlAlchemyExecutionEngine):
 class WarehouseDatasource(PostgresDatasource):
     """The warehouse as GX sees it: queries on candidates, run by `CandidateEngine`."""
 
-    type: Literal["interlock_warehouse"] = "interlock_warehouse"  # type: ignore[assignment]
+    type: Literal["interlock_warehouse"] = "interlock_warehouse"
 
     @property
     def execution_engine_type(self) -> type[SqlAlchemyExecutionEngine]:
@@ -47,7 +50,7 @@ class CandidateColumns(TableMetricProvider):
 
     @metric_value(engine=CandidateEngine)
     def _columns(
-        cls,  # noqa: N805 (GX's decorator makes it a class method)
+        cls,
         execution_engine: CandidateEngine,
         metric_domain_kwargs: dict[str, Any],
         metric_value_kwargs: dict[str, Any],
@@ -72,7 +75,7 @@ class ViolatingRows(TableMetricProvider):
         domain_type=MetricDomainTypes.TABLE,
     )
     def _violating(
-        cls,  # noqa: N805
+        cls,
         execution_engine: CandidateEngine,
         metric_domain_kwargs: dict[str, Any],
         metric_value_kwargs: dict[str, Any],
@@ -91,7 +94,7 @@ class StatementCount(TableMetricProvider):
 
     @metric_value(engine=CandidateEngine)
     def _counted(
-        cls,  # noqa: N805
+        cls,
         execution_engine: CandidateEngine,
         metric_domain_kwargs: dict[str, Any],
         metric_value_kwargs: dict[str, Any],
@@ -109,7 +112,9 @@ class _CountsViolations(BatchExpectation):
     success_keys: ClassVar[tuple[str, ...]] = ("violation",)
     violation: str
 
-    def _validate(self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None) -> Any:
+    def _validate(
+        self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None
+    ) -> Any:
         (name,) = self.metric_dependencies
         count = metrics[name]
         if count is None:
@@ -142,5 +147,3 @@ class ExpectColumnsToBeUnique(_CountsByStatement):
 
 class ExpectReferencesToExist(_CountsByStatement):
     """Expect that what the columns name exists in another dataset (an anti-join)."""
-
-

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from interlock.contracts.checks import CheckKind, Scope, Severity
 from interlock.db.connection import Role, connect
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from interlock.db.connection import Connection
     from interlock.quality.subjects import Subject
 
-_MEASURED = {CheckKind.ROW_COUNT, CheckKind.MEASURE_BETWEEN, CheckKind.BASELINE, CheckKind.RECONCILES, CheckKind.SQL_MEASURE}
+_MEASURED = {
+    CheckKind.ROW_COUNT,
+    CheckKind.MEASURE_BETWEEN,
+    CheckKind.BASELINE,
+    CheckKind.RECONCILES,
+    CheckKind.SQL_MEASURE,
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ def judge(
     run_id: int, token: int, contract: Contract, checks: Sequence[Check], version: int, partitions: Sequence[str]
 ) -> list[Judgement]:
     """Judge partitions of one sealed version (of a feed: of one load) and record the verdicts, in partition order."""
-    return judge_versions(run_id, token, contract, checks, {partition: version for partition in partitions})
+    return judge_versions(run_id, token, contract, checks, dict.fromkeys(partitions, version))
 
 
 def judge_versions(
@@ -82,14 +88,21 @@ class _Gate:
     """One judgement under way: what is judged, and what was found so far."""
 
     def __init__(
-        self, run_id: int, token: int, contract: Contract, checks: Sequence[Check], subject: Subject, versions: Mapping[str, int]
+        self,
+        run_id: int,
+        token: int,
+        contract: Contract,
+        checks: Sequence[Check],
+        subject: Subject,
+        versions: Mapping[str, int],
     ) -> None:
         self.run_id, self.token, self.contract = run_id, token, contract
         self.checks, self.subject, self.versions = list(checks), subject, versions
         repeated = {check.id for check in self.checks if sum(other.id == check.id for other in self.checks) > 1}
         if repeated:
             raise PermanentFailure(
-                f"{contract.dataset}: several clauses are called {', '.join(sorted(repeated))}.", fix="Give each clause an id of its own."
+                f"{contract.dataset}: several clauses are called {', '.join(sorted(repeated))}.",
+                fix="Give each clause an id of its own.",
             )
         self.discretion: Discretion = evidence.discretion(contract)
 
@@ -105,7 +118,9 @@ class _Gate:
             history = measures.safe_history(connection, self.contract.dataset, self.checks, self.versions)
             connection.rollback()
             with suites.open_suites(around) as running:
-                self.breaches = rows.breaches(running, self.subject, [c for c in self.checks if c.kind not in _MEASURED])
+                self.breaches = rows.breaches(
+                    running, self.subject, [c for c in self.checks if c.kind not in _MEASURED]
+                )
             self.measured, self.history = measured, history
             found = {partition: self._evidence(partition) for partition in self.versions}
             connection.read_only = False
@@ -121,7 +136,7 @@ class _Gate:
             elif check.kind is CheckKind.RECONCILES:
                 try:
                     found[check.id] = measures.neighbour_measured(connection, self.subject, check, around)
-                except Exception as error:  # noqa: BLE001 (this check has failed, and only this one)
+                except Exception as error:
                     found[check.id] = Measured(error=str(error).split("\n")[0])
         return found
 
@@ -140,7 +155,8 @@ class _Gate:
         """Whether the contract says in so many words that a partition may have no rows."""
         delivery = self.contract.delivery
         return (delivery is not None and delivery.empty == "accept") or any(
-            item.check.kind is CheckKind.ROW_COUNT and item.success and item.check.arguments.get("minimum") is not None for item in found
+            item.check.kind is CheckKind.ROW_COUNT and item.success and item.check.arguments.get("minimum") is not None
+            for item in found
         )
 
     def _found(self, check: Check, partition: str, count: int) -> Evidence:
@@ -148,7 +164,7 @@ class _Gate:
             if check.kind in _MEASURED:
                 return self._found_by_measure(check, partition, count)
             return self._found_by_rows(check, partition, count)
-        except Exception as error:  # noqa: BLE001 (a check that raises has failed; the others are still heard)
+        except Exception as error:
             return self._not_evaluated(check, count, f"{type(error).__name__}: {error}")
 
     def _not_evaluated(self, check: Check, count: int, error: str) -> Evidence:
@@ -163,12 +179,16 @@ class _Gate:
         if partition not in breaches.counts:
             is_row = check.scope == Scope.ROW and check.kind is not CheckKind.COLUMN_EXISTS
             message = f"{name}: as expected in {count:,} rows" if is_row else f"{name}: as expected"
-            return Evidence(check, success=True, message=message, evaluated_rows=count, unexpected_count=0 if is_row else None)
+            return Evidence(
+                check, success=True, message=message, evaluated_rows=count, unexpected_count=0 if is_row else None
+            )
         bad = breaches.counts[partition]
         told = f"{bad:,} of {count:,} rows are not as expected" if bad is not None else "not as expected"
         sample = [self.discretion.masked(key) for key in breaches.samples.get(partition, ())]
         message = f"{name}: {told}; expected {check.expected}"
-        return Evidence(check, success=False, message=message, evaluated_rows=count, unexpected_count=bad, sample_keys=sample)
+        return Evidence(
+            check, success=False, message=message, evaluated_rows=count, unexpected_count=bad, sample_keys=sample
+        )
 
     def _found_by_measure(self, check: Check, partition: str, count: int) -> Evidence:
         measured = self.measured[_measure_key(check)]
@@ -191,7 +211,8 @@ class _Gate:
         success = value is not None and expected.admits(value)
         message = f"{_measure_label(check)} {evidence.figure(value)}, expected {bounds}"
         return Evidence(
-            check, success, message, count, observed=value, expected=bounds, is_bootstrapped=expected.is_bootstrapped)
+            check, success, message, count, observed=value, expected=bounds, is_bootstrapped=expected.is_bootstrapped
+        )
 
     def _reconciled(self, check: Check, partition: str, count: int, theirs: float | None) -> Evidence:
         name = measures.measure_name(check.arguments.get("measure", ROW_COUNT))
@@ -231,7 +252,10 @@ class _Gate:
             recorded |= {partition: (outcome, verdict_id) for partition, outcome, verdict_id in lines}
         return [
             Judgement(
-                self.contract.dataset, partition, version, *recorded[partition],
+                self.contract.dataset,
+                partition,
+                version,
+                *recorded[partition],
                 bootstrapped=any(item.is_bootstrapped for item in found[partition]),
                 failures=_told(found[partition], Severity.CRITICAL),
                 warnings=_told(found[partition], Severity.WARNING),
@@ -241,7 +265,9 @@ class _Gate:
 
 
 def _told(found: Sequence[Evidence], severity: Severity) -> tuple[tuple[str, str], ...]:
-    return tuple((item.check.id, item.message) for item in found if not item.success and item.check.severity == severity)
+    return tuple(
+        (item.check.id, item.message) for item in found if not item.success and item.check.severity == severity
+    )
 
 
 def _is_own_measure(check: Check) -> bool:

@@ -4,6 +4,8 @@ A measure belongs to a partition, never to a union: a day without a single delay
 measured is kept with the verdict, and becomes history only while the partition is safe.
 """
 
+# ruff: noqa: S608 (composed of checked names and literals alone: see sqltext)
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,18 +56,18 @@ def measure_name(measure: str | Mapping[str, str]) -> str:
 
 
 def measured(connection: Connection, subject: Subject, names: Iterable[str]) -> dict[str, Measured]:
-    """Every named measure of every partition, in one statement; if that raises, each alone, so that none hides another."""
+    """Every named measure of every partition, in one statement; where that raises, each in a statement of its own."""
     wanted = list(dict.fromkeys([ROW_COUNT, *names]))
     try:
         return _aggregated(connection, subject, wanted)
-    except Exception as error:  # noqa: BLE001 (whichever measure it was is found next)
+    except Exception as error:
         if len(wanted) == 1:
             return {wanted[0]: Measured(error=_said(error))}
     found: dict[str, Measured] = {}
     for name in wanted:
         try:
             found.update(_aggregated(connection, subject, [name]))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             found[name] = Measured(error=_said(error))
     return found
 
@@ -79,7 +81,7 @@ def sql_measured(connection: Connection, subject: Subject, check: Check) -> Meas
     try:
         with connection.transaction():
             rows = connection.execute(lines.encode()).fetchall()
-    except Exception as error:  # noqa: BLE001 (an error of this check alone)
+    except Exception as error:
         return Measured(error=_said(error))
     return Measured({subject.partitions[key]: value for key, value in rows})
 
@@ -101,7 +103,7 @@ def neighbour_measured(connection: Connection, subject: Subject, check: Check, n
     try:
         with connection.transaction():
             found = dict(connection.execute(lines.encode()).fetchall())
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return Measured(error=_said(error))
     absent = 0.0 if name == ROW_COUNT else None
     return Measured({part: found.get(part, absent) for part in partitions})
@@ -115,7 +117,12 @@ def _aggregated(connection: Connection, subject: Subject, names: Sequence[str]) 
     by_partition = {subject.partitions[row[0]]: row[1:] for row in rows}
     empty = {name: 0.0 if name == ROW_COUNT else None for name in names}
     return {
-        name: Measured({part: by_partition[part][place] if part in by_partition else empty[name] for part in subject.partitions.values()})
+        name: Measured(
+            {
+                part: by_partition[part][place] if part in by_partition else empty[name]
+                for part in subject.partitions.values()
+            }
+        )
         for place, name in enumerate(names)
     }
 
@@ -125,7 +132,9 @@ def _aggregate(name: str, column_of: Any) -> str:
         return "count(*)"
     aggregate, _, column = name.partition(":")
     if aggregate not in _AGGREGATES:
-        raise PermanentFailure(f"{aggregate!r} is no measure.", fix=f"Use row_count or one of {', '.join(_AGGREGATES)}.")
+        raise PermanentFailure(
+            f"{aggregate!r} is no measure.", fix=f"Use row_count or one of {', '.join(_AGGREGATES)}."
+        )
     return _AGGREGATES[aggregate].format(column_of(column))
 
 
@@ -183,7 +192,7 @@ class History:
 
 def _comparable(days: Mapping[str, float], judged: date, arguments: Mapping[str, Any]) -> tuple[list[float], str]:
     """Values of the window before a day, and their name: the day itself and what came later never count."""
-    window = range(1, int(arguments.get("window", 28)) + 1)
+    window = range(0, int(arguments.get("window", 28)) + 1)
     before = {back: days.get((judged - timedelta(days=back)).isoformat()) for back in window}
     every = [value for value in before.values() if value is not None]
     if arguments.get("season") == "weekday":

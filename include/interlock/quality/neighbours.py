@@ -35,7 +35,9 @@ class Neighbours:
 
     def _shape(self, dataset: str) -> tuple[str, str | None]:
         if dataset not in self.shapes:
-            raise PermanentFailure(f'no dataset is named "{dataset}"', fix="Correct the name in the contract that refers to it.")
+            raise PermanentFailure(
+                f'no dataset is named "{dataset}"', fix="Correct the name in the contract that refers to it."
+            )
         return self.shapes[dataset]
 
 

@@ -58,7 +58,7 @@ def _guilty(suites: Suites, subject: Subject, check: Check, answer: Answer) -> B
     if answer.error is None:
         try:
             counted = _counted(suites, subject, check)
-        except Exception:  # noqa: BLE001 (a count is a courtesy; that the check failed is known already)
+        except Exception:
             counted = Breaches()
         if counted.counts:
             return counted
@@ -97,9 +97,11 @@ def _shares(suites: Suites, subject: Subject, check: Check) -> Breaches:
         counts_nulls = expectation.map_metric in ("column_values.nonnull", "column_values.null")
         total = sa.func.count() if counts_nulls else sa.func.count(sa.column(expectation.column))
         rows = _grouped(suites, subject, sa.func.count().filter(unexpected), total)
-        failed = {part: bad for part, bad, all_rows in rows if all_rows and (all_rows - bad) / all_rows < expectation.mostly}
+        failed = {
+            part: bad for part, bad, all_rows in rows if all_rows and (all_rows - bad) / all_rows < expectation.mostly
+        }
         return Breaches(counts=failed, samples=_sampled(suites, subject, unexpected, failed))
-    except Exception as error:  # noqa: BLE001 (this check has failed, whatever it was)
+    except Exception as error:
         return Breaches(errors=dict.fromkeys(subject.partitions.values(), str(error).split("\n")[0]))
 
 
@@ -136,7 +138,7 @@ def _repeated(suites: Suites, subject: Subject, check: Check) -> Breaches:
     import sqlalchemy as sa
 
     repeated = sa.text(violations.repeats(check, subject)).columns().subquery("repeated")
-    key = sa.literal_column(subject.key)
+    key: sa.ColumnElement[Any] = sa.literal_column(subject.key)
     counts = suites.fetch(sa.select(key, sa.func.sum(sa.column("times"))).select_from(repeated).group_by(sa.text("1")))
     found = {subject.partitions[value]: int(times) for value, times in counts}
     names = list(dict.fromkeys([*check.columns, "times"]))
@@ -164,12 +166,20 @@ def _first_of_each(
     """The first keys of each partition, in the order of the key."""
     import sqlalchemy as sa
 
-    key = sa.literal_column(subject.key).label("part_key")
-    columns = [sa.literal_column(identifier(name)).label(f"k{place}") for place, name in enumerate(names)]
-    nth = sa.func.row_number().over(partition_by=key.element, order_by=[column.element for column in columns]).label("nth")
+    key: sa.Label[Any] = sa.literal_column(subject.key).label("part_key")
+    columns: list[sa.Label[Any]] = [
+        sa.literal_column(identifier(name)).label(f"k{place}") for place, name in enumerate(names)
+    ]
+    nth = (
+        sa.func.row_number()
+        .over(partition_by=key.element, order_by=[column.element for column in columns])
+        .label("nth")
+    )
     rows = sa.select(key, nth, *columns).select_from(relation)
     ranked = (rows if where is None else rows.where(where)).subquery("ranked")
     samples: dict[str, list[dict[str, Any]]] = {}
-    for value, _, *sample in suites.fetch(sa.select(ranked).where(ranked.c.nth <= SAMPLE_KEYS).order_by(ranked.c.part_key, ranked.c.nth)):
+    for value, _, *sample in suites.fetch(
+        sa.select(ranked).where(ranked.c.nth <= SAMPLE_KEYS).order_by(ranked.c.part_key, ranked.c.nth)
+    ):
         samples.setdefault(subject.partitions[value], []).append(dict(zip(names, sample, strict=True)))
     return samples

@@ -22,14 +22,18 @@ _PLAIN_TYPE = re.compile(r"[a-z_][a-z0-9_ ]*(\(\d+(,\s*\d+)?\))?( with(out)? tim
 def identifier(name: str) -> str:
     """A column or relation name, quoted. Raises PermanentFailure for a name that no contract may have."""
     if not _PLAIN_NAME.fullmatch(name):
-        raise PermanentFailure(f"{name!r} cannot be the name of a column or a dataset.", fix="Use letters, digits and underscores.")
+        raise PermanentFailure(
+            f"{name!r} cannot be the name of a column or a dataset.", fix="Use letters, digits and underscores."
+        )
     return f'"{name}"'
 
 
 def type_name(name: str) -> str:
     """The name of a PostgreSQL type, as the contract spells it."""
     if not _PLAIN_TYPE.fullmatch(name.strip().lower()):
-        raise PermanentFailure(f"{name!r} is not the name of a PostgreSQL type.", fix="Use a name such as `integer` or `numeric(10,2)`.")
+        raise PermanentFailure(
+            f"{name!r} is not the name of a PostgreSQL type.", fix="Use a name such as `integer` or `numeric(10,2)`."
+        )
     return name.strip().lower()
 
 

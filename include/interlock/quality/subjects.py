@@ -6,6 +6,8 @@ Raw columns are text; the contract's null tokens read as null here, and a column
 face, `<column>__typed`, which is null where the text cannot be read as that type (a check of its own says so).
 """
 
+# ruff: noqa: S608 (composed of checked names and literals alone: see sqltext)
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

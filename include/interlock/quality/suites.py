@@ -101,7 +101,8 @@ class Suites:
 
     def fetch(self, statement: sa.Select[Any]) -> Sequence[Any]:
         """The rows of a statement that follows a failure."""
-        return self._engine.execute_query(statement).fetchall()
+        rows: Sequence[Any] = self._engine.execute_query(statement).fetchall()
+        return rows
 
     @property
     def _engine(self) -> Any:
@@ -116,7 +117,10 @@ class Suites:
             # One statement serves many checks, so one that raises takes others with it: ask those alone.
             if len(checks) > 1 and (check.id not in found or found[check.id].error):
                 found.update(self._run(subject, [check]))
-        return {check.id: found.get(check.id, Answer(held=False, error="Great Expectations gave no result")) for check in checks}
+        return {
+            check.id: found.get(check.id, Answer(held=False, error="Great Expectations gave no result"))
+            for check in checks
+        }
 
     def unexpected(self, subject: Subject, check: Check) -> sa.ColumnElement[bool] | None:
         """The condition that GX itself counts as unexpected; None for an expectation that is not about single rows."""
@@ -136,7 +140,8 @@ class Suites:
         wanted = expectation.get_validation_dependencies(self._engine, {"result_format": "BOOLEAN_ONLY"})
         known = wanted.metric_configurations[f"{name}.unexpected_count"]
         metric = MetricConfiguration(f"{name}.condition", known.metric_domain_kwargs, known.metric_value_kwargs)
-        condition, domain, _ = MetricsCalculator(self._engine).get_metric(metric)
+        found: tuple[sa.ColumnElement[bool], dict[str, Any], Any] = MetricsCalculator(self._engine).get_metric(metric)
+        condition, domain, _ = found
         if domain.get("row_condition") is not None:
             return None
         return condition
@@ -173,27 +178,27 @@ class Suites:
         for check in checks:
             try:
                 compiled.append(([check.id], self.expectation(subject, check)))
-            except Exception as error:  # noqa: BLE001 (whatever it is, it is this check's failure and no other's)
+            except Exception as error:
                 found[check.id] = Answer(held=False, error=_said(str(error)))
         for number, (_, expectation) in enumerate(compiled):
             expectation.meta = {"number": number}
         suite = gx.ExpectationSuite(f"suite_{next(_names)}", [expectation for _, expectation in compiled])
         try:
             results = self._batch(subject).validate(suite, result_format="BOOLEAN_ONLY").results
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             crashed = Answer(held=False, error=_said(str(error) or type(error).__name__))
             return found | {clause: crashed for clauses, _ in compiled for clause in clauses}
         for result in results:
             clauses, _ = compiled[result.expectation_config.meta["number"]]
-            error = _error(result.exception_info)
-            held = result.success is True and error is None
+            raised = _error(result.exception_info)
+            held = result.success is True and raised is None
             if len(clauses) > 1 and not held:
-                error = error or "one of the columns is missing"
-            found |= {clause: Answer(held=held, error=error) for clause in clauses}
+                raised = raised or "one of the columns is missing"
+            found |= {clause: Answer(held=held, error=raised) for clause in clauses}
         return found
 
     def _batch(self, subject: Subject) -> Batch:
-        """The subject's rows as GX's batch. One asset serves them all: adding one writes GX's whole configuration anew."""
+        """The subject's rows as GX's batch. One asset serves them all: to add one, GX writes its configuration anew."""
         asset = self._source.assets[0]
         asset.query = subject.query
         return asset.get_batch(asset.build_batch_request())
@@ -219,7 +224,10 @@ def _source(process: int, address: str) -> Any:
         name=f"warehouse_{process}_{next(_names)}",
         # GX reads a dollar sign as a reference to its own configuration.
         connection_string=address.replace("$", "\\$"),
-        kwargs={"connect_args": {"options": options, "application_name": "interlock gate"}, "isolation_level": "AUTOCOMMIT"},
+        kwargs={
+            "connect_args": {"options": options, "application_name": "interlock gate"},
+            "isolation_level": "AUTOCOMMIT",
+        },
     )
     source.add_query_asset(name="subject", query="select 1")
     return source
@@ -230,23 +238,26 @@ def _native(subject: Subject, check: Check) -> Expectation | None:
     import great_expectations.expectations as gxe
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-    arguments: Mapping[str, Any] = check.arguments
-    column = check.columns[0] if check.columns else None
+    given: Mapping[str, Any] = check.arguments
+    column = check.columns[0] if check.columns else ""
+    native: Expectation | None = None
     if check.kind is CheckKind.EXPECTATION:
-        return ExpectationConfiguration(type=arguments["type"], kwargs=dict(arguments.get("kwargs", {}))).to_domain_obj()
-    if check.kind is CheckKind.COLUMN_EXISTS:
-        return gxe.ExpectColumnToExist(column=column)
-    if check.kind is CheckKind.NOT_NULL:
-        return gxe.ExpectColumnValuesToNotBeNull(column=column)
-    if check.kind is CheckKind.MATCHES:
-        return gxe.ExpectColumnValuesToMatchRegex(column=column, regex=arguments["pattern"])
-    if check.kind is CheckKind.IN_SET:
-        return gxe.ExpectColumnValuesToBeInSet(column=subject.face(column, arguments["values"]), value_set=list(arguments["values"]))
-    if check.kind is CheckKind.BETWEEN:
-        bounds = {"min_value": arguments.get("minimum"), "max_value": arguments.get("maximum")}
-        if all(bound is None or isinstance(bound, int | float) for bound in bounds.values()):
-            return gxe.ExpectColumnValuesToBeBetween(column=subject.face(column, [0]), **bounds)
-    return None
+        native = ExpectationConfiguration(type=given["type"], kwargs=dict(given.get("kwargs", {}))).to_domain_obj()
+    elif check.kind is CheckKind.COLUMN_EXISTS:
+        native = gxe.ExpectColumnToExist(column=column)
+    elif check.kind is CheckKind.NOT_NULL:
+        native = gxe.ExpectColumnValuesToNotBeNull(column=column)
+    elif check.kind is CheckKind.MATCHES:
+        native = gxe.ExpectColumnValuesToMatchRegex(column=column, regex=given["pattern"])
+    elif check.kind is CheckKind.IN_SET:
+        values = list(given["values"])
+        native = gxe.ExpectColumnValuesToBeInSet(column=subject.face(column, values), value_set=values)
+    elif check.kind is CheckKind.BETWEEN:
+        low, high = given.get("minimum"), given.get("maximum")
+        # Bounds that are no numbers stay with PostgreSQL, which reads them in the type of the column.
+        if all(bound is None or isinstance(bound, int | float) for bound in (low, high)):
+            native = gxe.ExpectColumnValuesToBeBetween(column=subject.face(column, [0]), min_value=low, max_value=high)
+    return native
 
 
 def _all_columns(checks: Sequence[Check]) -> Expectation:

@@ -43,7 +43,8 @@ RAW_COLUMNS = ("year", "month", "day", "dep_delay", "carrier", "flight", "tailnu
 RAW_INTEGERS = ("year", "month", "day", "dep_delay", "flight", "distance")
 REAL_DAY = """
     select make_date(year::int, month::int, day::int) as flight_date, carrier, flight::int as flight_number, origin,
-      dest as destination, nullif(tailnum, 'NA') as tail_number, nullif(dep_delay, 'NA')::int as departure_delay_minutes,
+      dest as destination, nullif(tailnum, 'NA') as tail_number,
+      nullif(dep_delay, 'NA')::int as departure_delay_minutes,
       distance::int as distance_miles
     from source.flights
     where make_date(year::int, month::int, day::int) = any (%s)
@@ -67,23 +68,25 @@ def check(kind: CheckKind, *columns: str, critical: bool = True, clause: str = "
     )
 
 
-
 def contract(dataset: str = "fct_flights", layer: Layer = Layer.CURATED, **changes: Any) -> Contract:
     """The contract of the judged dataset."""
-    columns = {name: "text" for name in RAW_COLUMNS} if layer is Layer.RAW else COLUMNS
+    columns = dict.fromkeys(RAW_COLUMNS, "text") if layer is Layer.RAW else COLUMNS
     key = ("year", "month", "day", "carrier", "flight", "origin") if layer is Layer.RAW else KEY
     classified = changes.pop("classified", {})
+    delivery = Delivery(mode="full-partition", landing="flights_{partition}.csv", null=("NA", ""))
     given: dict[str, Any] = {
-        "dataset": dataset, "domain": "flight_operations", "layer": layer, "version": f"{next(numbers)}.0.0", "owner": "operations",
+        "dataset": dataset, "domain": "flight_operations", "layer": layer,
+        "version": f"{next(numbers)}.0.0", "owner": "operations",
         "partition": Partition(grain=Grain.DAY, column=None if layer is Layer.RAW else "flight_date"),
         "columns": tuple(
             Column(
-                name=name, logical_type="string", physical_type=kind, value_type=kind, classification=classified.get(name),
+                name=name, logical_type="string", physical_type=kind, value_type=kind,
+                classification=classified.get(name),
                 primary_key_position=key.index(name) + 1 if name in key else None,
             )
             for name, kind in columns.items()
         ),
-        "delivery": Delivery(mode="full-partition", landing="flights_{partition}.csv", null=("NA", "")) if layer is Layer.RAW else None,
+        "delivery": delivery if layer is Layer.RAW else None,
         "content_digest": f"digest {next(numbers)}", "path": Path("contract.yaml"), "document": {},
     }  # fmt: skip
     return Contract(**(given | changes))
@@ -109,20 +112,25 @@ class Bench:
     token: int = 0
     loaded: set[str] = field(default_factory=set)
 
-    def judge(self, of: Contract, checks: Sequence[Check], partitions: Sequence[str], *changes: str, rows: str = REAL_DAY) -> list[Judgement]:
+    def judge(
+        self, of: Contract, checks: Sequence[Check], partitions: Sequence[str], *changes: str, rows: str = REAL_DAY
+    ) -> list[Judgement]:
         """Register, build the partitions from real flights, change them, seal, and let the gate judge."""
         self.register(of, checks)
         version = self.build(of, partitions, *changes, rows=rows)
         return gate.judge(self.run_id, self.token, of, checks, version, partitions)
 
-    def judge_and_publish(self, of: Contract, checks: Sequence[Check], partitions: Sequence[str], *changes: str) -> list[Judgement]:
+    def judge_and_publish(
+        self, of: Contract, checks: Sequence[Check], partitions: Sequence[str], *changes: str
+    ) -> list[Judgement]:
         """The same, and what passed is served."""
         judged = self.judge(of, checks, partitions, *changes)
         with self.database.connect(Role.PUBLISHER) as connection:
             for judgement in judged:
                 if judgement.passed:
                     connection.execute(
-                        "select interlock.publish(%s, %s, %s, %s)", [self.run_id, self.token, judgement.partition, [judgement.version]]
+                        "select interlock.publish(%s, %s, %s, %s)",
+                        [self.run_id, self.token, judgement.partition, [judgement.version]],
                     )
         return judged
 
@@ -132,7 +140,8 @@ class Bench:
             "name": of.dataset, "domain": of.domain, "layer": of.layer, "grain": of.partition.grain,
             "partition_column": of.partition.column,
             "columns": [{"name": column.name, "type": column.physical_type} for column in of.columns],
-            "on_gate_failure": OnGateFailure.WITHHOLD, "lease": "P7D", "owner": of.owner, "contract_version": of.version,
+            "on_gate_failure": OnGateFailure.WITHHOLD, "lease": "P7D", "owner": of.owner,
+            "contract_version": of.version,
             "content_digest": of.content_digest, "clause_digest": clause_digest(checks),
             "clauses": [check.id for check in checks if check.severity is Severity.CRITICAL],
         }  # fmt: skip
@@ -145,7 +154,7 @@ class Bench:
             if self.run_id:
                 connection.execute("select interlock.finish_run(%s, 'succeeded')", [self.run_id])
             lines = connection.execute(
-                "select run_id, token from interlock.admit_run(%s, 'flight_operations', %s, 'test', 'a test', interval '1 hour')",
+                "select run_id, token from interlock.admit_run(%s, 'flight_operations', %s, 'test', 'me', interval '1 hour')",
                 [f"test {next(numbers)}", list(partitions)],
             )
             self.run_id, self.token = lines.fetchone()  # type: ignore[misc]
@@ -156,7 +165,9 @@ class Bench:
         self.admit(partitions)
         wanted = [[date.fromisoformat(day) for day in partitions if day != "all"]] if "%s" in rows else None
         with self.database.connect(Role.BUILDER) as connection:
-            workspace = connection.execute("select interlock.open_workspace(%s, %s)", [self.run_id, self.token]).fetchone()[0]  # type: ignore[index]
+            workspace = connection.execute(
+                "select interlock.open_workspace(%s, %s)", [self.run_id, self.token]
+            ).fetchone()[0]  # type: ignore[index]
             table = f"{workspace}.{of.dataset}"
             self._create(connection, of, table, partitions)
             names = ", ".join(column.name for column in of.columns)
@@ -175,17 +186,26 @@ class Bench:
         with self.database.connect(Role.ADMIN) as connection:
             connection.execute("drop table if exists source.delivery")
             wanted = "make_date(year::int, month::int, day::int) = %s"
-            connection.execute(f"create table source.delivery as select {names} from source.flights where {wanted}".replace("%s", f"'{partition}'").encode())
+            connection.execute(
+                f"create table source.delivery as select {names} from source.flights where {wanted}".replace(
+                    "%s", f"'{partition}'"
+                ).encode()
+            )
             for change in changes:
                 connection.execute(change.replace("{delivery}", "source.delivery").encode())
             connection.execute("grant select on source.delivery to interlock_loader")
         with self.database.connect(Role.LOADER) as connection:
             connection.execute("create temporary sequence interlock_row_number")
             load_id = connection.execute(
-                "select interlock.begin_load(%s, %s, %s, %s, null, 'flights.csv', 'hash')", [self.run_id, self.token, of.dataset, partition]
+                "select interlock.begin_load(%s, %s, %s, %s, null, 'flights.csv', 'hash')",
+                [self.run_id, self.token, of.dataset, partition],
             ).fetchone()[0]  # type: ignore[index]
-            connection.execute(f"insert into raw_flight_operations.{of.dataset} ({names}) select {names} from source.delivery".encode())
-            connection.execute("select interlock.finish_load(%s, (select count(*) from source.delivery), 1, 'hash')", [load_id])
+            connection.execute(
+                f"insert into raw_flight_operations.{of.dataset} ({names}) select {names} from source.delivery".encode()
+            )
+            connection.execute(
+                "select interlock.finish_load(%s, (select count(*) from source.delivery), 1, 'hash')", [load_id]
+            )
             return load_id  # type: ignore[no-any-return]
 
     def deliver(self, partitions: Sequence[str]) -> None:
@@ -204,7 +224,9 @@ class Bench:
     def evidence(self, judgement: Judgement) -> dict[str, dict[str, Any]]:
         """What the recorded verdict says, by clause."""
         with self.database.connect(Role.AUDITOR) as connection:
-            found = connection.execute("select evidence from interlock.verdict where verdict_id = %s", [judgement.verdict_id])
+            found = connection.execute(
+                "select evidence from interlock.verdict where verdict_id = %s", [judgement.verdict_id]
+            )
             return {item["clause"]: item for item in found.fetchone()[0]}  # type: ignore[index]
 
     def _create(self, connection: Any, of: Contract, table: str, partitions: Sequence[str]) -> None:
@@ -217,9 +239,9 @@ class Bench:
         for month in months:
             first = date.fromisoformat(f"{month}-01")
             after = (first + timedelta(days=31)).replace(day=1)
-            connection.execute(
-                f"create table {table}__{month.replace('-', '_')} partition of {table} for values from ('{first}') to ('{after}')".encode()
-            )
+            bucket = f"{table}__{month.replace('-', '_')}"
+            bounds = f"from ('{first}') to ('{after}')"
+            connection.execute(f"create table {bucket} partition of {table} for values {bounds}".encode())
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,19 @@ def test_a_check_that_raises_has_failed_and_hides_no_other(bench: Bench) -> None
         bench.check(CheckKind.ROW_EXPRESSION, clause="divides", expression="1 / (distance_miles - distance_miles) > 0"),
         bench.check(CheckKind.ROW_EXPRESSION, clause="no such column", expression="altitude > 0"),
         bench.check(CheckKind.EXPECTATION, clause="no such expectation", type="expect_the_unexpected", kwargs={}),
-        bench.check(CheckKind.EXPECTATION, clause="bad arguments", type="expect_column_values_to_be_in_set", kwargs={"colum": 1}),
+        bench.check(
+            CheckKind.EXPECTATION, clause="bad arguments", type="expect_column_values_to_be_in_set", kwargs={"colum": 1}
+        ),
         bench.check(CheckKind.BETWEEN, "distance_miles", minimum=0, maximum=100),
-        bench.check(CheckKind.MEASURE_BETWEEN, clause="no such measure", measure={"mean": "altitude"}, minimum=0, maximum=1),
-        bench.check(CheckKind.SQL_MEASURE, clause="no such function", query="select altitude() from ${table}", minimum=0),
-        bench.check(CheckKind.SQL_MEASURE, clause="no number", query="select null from ${table} limit 1", minimum=0, maximum=1),
+        bench.check(
+            CheckKind.MEASURE_BETWEEN, clause="no such measure", measure={"mean": "altitude"}, minimum=0, maximum=1
+        ),
+        bench.check(
+            CheckKind.SQL_MEASURE, clause="no such function", query="select altitude() from ${table}", minimum=0
+        ),
+        bench.check(
+            CheckKind.SQL_MEASURE, clause="no number", query="select null from ${table} limit 1", minimum=0, maximum=1
+        ),
         bench.check(CheckKind.FOREIGN_KEY, "origin", dataset="no_such_dataset", columns=["code"]),
         bench.check(CheckKind.RECONCILES, clause="with nothing", dataset="no_such_dataset"),
         bench.check(CheckKind.ROW_COUNT, clause="rows", minimum=1),
@@ -46,7 +54,12 @@ def test_a_check_that_raises_has_failed_and_hides_no_other(bench: Bench) -> None
 def test_only_the_days_whose_rows_make_a_check_raise_have_failed(bench: Bench) -> None:
     divides = bench.check(CheckKind.ROW_EXPRESSION, clause="divides", expression="1000 / distance_miles < 1000")
     partitions = bench.days(DAY, 5)
-    judged = bench.judge(bench.contract(), [divides], partitions, "update {table} set distance_miles = 0 where flight_date = '2013-01-07'")
+    judged = bench.judge(
+        bench.contract(),
+        [divides],
+        partitions,
+        "update {table} set distance_miles = 0 where flight_date = '2013-01-07'",
+    )
     assert [judgement.passed for judgement in judged] == [True, True, False, True, True]
     assert "division by zero" in judged[2].failures[0][1]
 
@@ -61,7 +74,9 @@ def test_a_check_that_runs_out_of_time_has_failed(bench: Bench, monkeypatch: pyt
     assert "statement timeout" in judgement.failures[0][1]
 
 
-def test_a_crash_of_great_expectations_fails_every_clause_that_it_should_have_judged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_of_great_expectations_fails_every_clause_that_it_should_have_judged(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def crashes(*_: object) -> None:
         raise RuntimeError("no batch")
 
@@ -74,7 +89,9 @@ def test_a_crash_of_great_expectations_fails_every_clause_that_it_should_have_ju
 def test_a_result_that_is_missing_has_failed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suites.Suites, "_run", lambda *_: {})
     (judgement,) = bench.judge(bench.contract(), [bench.check(CheckKind.NOT_NULL, "carrier")], [DAY])
-    assert judgement.failures == (("carrier.not_null", "carrier: could not be evaluated: Great Expectations gave no result"),)
+    assert judgement.failures == (
+        ("carrier.not_null", "carrier: could not be evaluated: Great Expectations gave no result"),
+    )
 
 
 def test_nothing_evaluated_has_failed(bench: Bench) -> None:
@@ -92,14 +109,20 @@ def test_a_clause_that_the_gate_was_not_given_has_failed(bench: Bench) -> None:
 
 
 def test_rows_that_are_not_there_prove_nothing(bench: Bench) -> None:
-    checks = [bench.check(CheckKind.NOT_NULL, "carrier"), bench.check(CheckKind.UNIQUE, "flight_date", "carrier", "flight_number", "origin")]
+    checks = [
+        bench.check(CheckKind.NOT_NULL, "carrier"),
+        bench.check(CheckKind.UNIQUE, "flight_date", "carrier", "flight_number", "origin"),
+    ]
     (judgement,) = bench.judge(bench.contract(), checks, [DAY], "delete from {table}")
     assert judgement.outcome == "failed"
     assert judgement.failures[0][1] == "carrier: nothing was evaluated, the partition has no rows"
 
 
 def test_a_day_may_be_empty_where_the_contract_says_so(bench: Bench) -> None:
-    checks = [bench.check(CheckKind.NOT_NULL, "carrier"), bench.check(CheckKind.ROW_COUNT, clause="rows", minimum=0, maximum=2000)]
+    checks = [
+        bench.check(CheckKind.NOT_NULL, "carrier"),
+        bench.check(CheckKind.ROW_COUNT, clause="rows", minimum=0, maximum=2000),
+    ]
     (judgement,) = bench.judge(bench.contract(), checks, [DAY], "delete from {table}")
     assert judgement.passed
     assert bench.evidence(judgement)["carrier.not_null"]["evaluated_rows"] == 0
@@ -107,13 +130,18 @@ def test_a_day_may_be_empty_where_the_contract_says_so(bench: Bench) -> None:
 
 def test_an_empty_day_fails_inside_a_range_that_passes(bench: Bench) -> None:
     checks = [bench.check(CheckKind.NOT_NULL, "carrier"), bench.check(CheckKind.ROW_COUNT, clause="rows", minimum=1)]
-    judged = bench.judge(bench.contract(), checks, bench.days(DAY, 3), "delete from {table} where flight_date = '2013-01-06'")
+    judged = bench.judge(
+        bench.contract(), checks, bench.days(DAY, 3), "delete from {table} where flight_date = '2013-01-06'"
+    )
     assert [judgement.passed for judgement in judged] == [True, False, True]
     assert judged[1].failures == (("rows", "rows: 0, expected at least 1"),)
 
 
 def test_two_clauses_of_one_name_are_refused(bench: Bench) -> None:
-    checks = [bench.check(CheckKind.NOT_NULL, "carrier", clause="same"), bench.check(CheckKind.NOT_NULL, "origin", clause="same")]
+    checks = [
+        bench.check(CheckKind.NOT_NULL, "carrier", clause="same"),
+        bench.check(CheckKind.NOT_NULL, "origin", clause="same"),
+    ]
     with pytest.raises(PermanentFailure, match="several clauses are called same"):
         bench.judge(bench.contract(), checks, [DAY])
 
@@ -132,7 +160,7 @@ def test_a_gate_leaves_no_connection_behind_and_can_be_used_after_a_fork(bench: 
         try:
             (judgement,) = gate.judge(bench.run_id, bench.token, flights, checks, before.version, [DAY])
             os._exit(0 if judgement.passed else 1)
-        except BaseException:  # noqa: BLE001 (a forked test must end here, whatever happens)
+        except BaseException:
             os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     (after,) = gate.judge(bench.run_id, bench.token, flights, checks, before.version, [DAY])

@@ -71,7 +71,7 @@ class Feed:
         return self.landing / self.contract.dataset / name
 
     def deliver(self, content: bytes | str, name: str | None = None, *, mark: Any = None) -> Path:
-        """Put a file there, as it would lie there a minute after it was written; `mark` is its mark or True for a right one."""
+        """Put a file there, as it would lie there a minute later; `mark` is its mark, or True for a right one."""
         path = self.path(name or f"{self.contract.dataset}_{DAY}.csv")
         path.parent.mkdir(parents=True, exist_ok=True)
         raw = content.encode() if isinstance(content, str) else content
@@ -117,7 +117,9 @@ class Feed:
 
     def deliveries(self) -> list[tuple[Any, ...]]:
         """The record of what came: outcome and file."""
-        return self.platform.rows(Role.AUDITOR, "select outcome, source_file, load_id from interlock.delivery order by delivery_id")
+        return self.platform.rows(
+            Role.AUDITOR, "select outcome, source_file, load_id from interlock.delivery order by delivery_id"
+        )
 
     def state(self) -> str:
         return str(self.platform.state(self.contract.dataset, self.partition))

@@ -24,7 +24,10 @@ NAME_FIX = "Have the producer deliver it again with a name that fits: .gz at its
 
 
 def content_chunks(file: str, stream: BinaryIO) -> Generator[bytes]:
-    """The decompressed content, from front to end, `CHUNK_BYTES` at a time; EmptyFile or BrokenCompression where there is none."""
+    """The decompressed content, from front to end, `CHUNK_BYTES` at a time.
+
+    Raises BrokenCompression, and EmptyFile where there are not even the bytes of an empty gzip file.
+    """
     is_compressed = stream.read(len(MAGIC)) == MAGIC
     stream.seek(0)
     if is_compressed and not file.endswith(SUFFIX):
@@ -33,20 +36,14 @@ def content_chunks(file: str, stream: BinaryIO) -> Generator[bytes]:
         if not stream.read(1):
             raise EmptyFile(file, "it is empty: zero bytes, not even a compressed header.")
         raise BrokenCompression(file, "its name ends in .gz, but it is not a gzip file.", fix=NAME_FIX)
-    count = 0
     with gzip.open(stream) if is_compressed else nullcontext(stream) as expanded:
         while True:
             try:
                 chunk = expanded.read(CHUNK_BYTES)
             except EOFError:
-                raise BrokenCompression(
-                    file, f"the gzip file ends too early, after {count:,} bytes of content: it was cut off.", content_bytes=count
-                ) from None
+                raise BrokenCompression(file, "the gzip file ends too early: it was cut off.") from None
             except (gzip.BadGzipFile, zlib.error) as error:
-                raise BrokenCompression(
-                    file, f"the gzip file is damaged after {count:,} bytes of content: {error}.", content_bytes=count
-                ) from None
+                raise BrokenCompression(file, f"the gzip file is damaged: {error}.") from None
             if not chunk:
                 return
-            count += len(chunk)
             yield bytes(chunk)

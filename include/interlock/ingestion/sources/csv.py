@@ -101,14 +101,16 @@ def _column_names(file: str, header: bytes) -> tuple[str, ...]:
     try:
         records = list(csv.reader([text], strict=True))
     except csv.Error as error:
-        raise BrokenHeader(file, f"its first line cannot be read as a header: {error}.", fix=HEADER_FIX, header=text[:500]) from None
+        raise BrokenHeader(
+            file, f"its first line cannot be read as a header: {error}.", fix=HEADER_FIX, header=text[:500]
+        ) from None
     names = records[0] if records else []
     if len(names) < 2:
         for delimiter, plural in OTHER_DELIMITERS.items():
             if delimiter in text:
                 raise WrongDelimiter(
                     file,
-                    f"its values are separated by {plural}, not by commas: the header reads as the one column {text[:80]!r}.",
+                    f"its values are separated by {plural}, not by commas: its header is the one column {text[:80]!r}.",
                     fix="Have the producer export the file with commas and deliver it again.",
                     header=text[:500],
                 )
@@ -121,7 +123,8 @@ def _column_names(file: str, header: bytes) -> tuple[str, ...]:
             repeated=repeated,
         )
     if not names or "" in names:
-        raise BrokenHeader(file, f"its header leaves column {names.index('') + 1 if names else 1} without a name.", fix=HEADER_FIX)
+        place = names.index("") + 1 if names else 1
+        raise BrokenHeader(file, f"its header leaves column {place} without a name.", fix=HEADER_FIX)
     return tuple(names)
 
 
