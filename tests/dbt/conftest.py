@@ -159,7 +159,9 @@ class Publisher:
         with psycopg.connect(origin) as source, connect(Role.BUILDER) as connection:
             connection.execute("select interlock.open_workspace(%s, %s)", [run, token])
             split = sql.SQL(" partition by range ({})").format(sql.Identifier(self.contract.partition.column))
-            connection.execute(sql.SQL("create table {} ({}){}").format(table, shape, split if len(months) > 1 else sql.SQL("")))
+            connection.execute(
+                sql.SQL("create table {} ({}){}").format(table, shape, split if len(months) > 1 else sql.SQL(""))
+            )
             for month in months if len(months) > 1 else ():
                 year, number = map(int, month.split("-"))
                 following = f"{year + number // 12}-{number % 12 + 1:02d}-01"
@@ -169,7 +171,10 @@ class Publisher:
                     )
                 )
             reading = sql.SQL("copy (select {} from {} where {} = any ({})) to stdout").format(
-                columns, sql.Identifier("dev", self.contract.dataset), sql.Identifier(self.contract.partition.column), list(days)
+                columns,
+                sql.Identifier("dev", self.contract.dataset),
+                sql.Identifier(self.contract.partition.column),
+                list(days),
             )
             with (
                 source.cursor().copy(reading) as rows,
@@ -184,14 +189,19 @@ class Publisher:
 
 
 @pytest.fixture(scope="session")
-def published(server: Any, template: str, build: Build, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def published(
+    server: Any, template: str, build: Build, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
     """A migrated database in which every day of fct_flights is published and safe, and a state folder for all tests."""
     assert build.completed.returncode == 0, build.completed.stdout[-4000:]
     name, state = "dbt_published", tmp_path_factory.mktemp("state")
     server.run(f"create database {name} template {template}")
     server.run(connections.statement("db/migrations/sql/01_roles.sql"), database=name)
     with psycopg.connect(build.address) as connection:
-        days = [row[0].isoformat() for row in connection.execute("select distinct flight_date from dev.fct_flights order by 1")]
+        days = [
+            row[0].isoformat()
+            for row in connection.execute("select distinct flight_date from dev.fct_flights order by 1")
+        ]
     with pytest.MonkeyPatch.context() as environment:
         _point(environment, server.address(name), state)
         publisher = Publisher("fct_flights")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +87,8 @@ def test_an_unsorted_or_repeated_history_of_snapshots_gives_the_same_dimension(b
     compiled = next(Path(build.environment["DBT_TARGET_PATH"]).rglob("compiled/**/dim_aircraft.sql")).read_text()
     table = "stg_flight_operations__aircraft"
     snapshots = (
-        "select tail_number, '2013-01-01'::date as snapshot_date, manufactured_year, aircraft_type, manufacturer, model,"
-        " engine_count, seat_count + {shift} as seat_count, cruising_speed_mph, engine_type from dev." + table
+        "select tail_number, '2013-01-01'::date as snapshot_date, manufactured_year, aircraft_type, manufacturer,"
+        " model, engine_count, seat_count + {shift} as seat_count, cruising_speed_mph, engine_type from dev." + table
     )
     changed = " union all ".join(
         snapshots.format(shift=shift).replace("2013-01-01", day) + f" where {keep}"
@@ -101,7 +102,9 @@ def test_an_unsorted_or_repeated_history_of_snapshots_gives_the_same_dimension(b
         found = []
         for order in ("snapshot_date, tail_number", "snapshot_date desc, md5(tail_number)"):
             connection.execute("create schema shuffled")
-            connection.execute(f"create table shuffled.{table} as select * from ({changed}) s order by {order}".encode())
+            connection.execute(
+                f"create table shuffled.{table} as select * from ({changed}) s order by {order}".encode()
+            )
             query = compiled.replace('"dev"', '"shuffled"')
             found.append(sorted(map(repr, connection.execute(query.encode()).fetchall())))
             connection.rollback()
@@ -109,35 +112,35 @@ def test_an_unsorted_or_repeated_history_of_snapshots_gives_the_same_dimension(b
     assert len(found[0]) > 3_323
 
 
-def test_a_candidate_over_several_months_is_routed_into_one_table_a_month(build: Build):
-    months = [f"2013-{number:02d}-01" for number in range(1, 13)]
-    buckets = {"stg_flight_operations__flights": {"column": "flight_date", "months": months}}
-    arguments = ["--select", "stg_flight_operations__flights", "--vars", json.dumps({"interlock_buckets": buckets})]
-    for _ in range(2):  # a second attempt in the same schema replaces the first
-        ran = build.dbt("run", *arguments, schema="routed")
-        assert ran.returncode == 0, ran.stdout
-    parts = rows(
-        build,
-        "select c.relname, i.inhseqno from pg_inherits i join pg_class c on c.oid = i.inhrelid"
-        " where i.inhparent = 'routed.stg_flight_operations__flights'::regclass order by 1",
-    )
-    assert [name for name, _ in parts] == [f"stg_flight_operations__flights__2013_{m[5:7]}" for m in months]
-    same = rows(
-        build,
-        "select count(*), count(distinct tableoid) from routed.stg_flight_operations__flights"
-        " where extract(month from flight_date) = right(tableoid::regclass::text, 2)::int",
-    )
-    assert same == [(336_776, 12)]
-    nullable = "select is_nullable from information_schema.columns where table_schema = '{}' and table_name = '{}' order by ordinal_position"
-    assert rows(build, nullable.format("routed", "stg_flight_operations__flights__2013_01")) == rows(
-        build, nullable.format("dev", "stg_flight_operations__flights")
-    )
+def test_a_candidate_over_several_months_is_one_table_a_month_and_a_row_outside_them_is_an_error(build: Build):
+    model = "stg_flight_operations__flights"
 
+    def run(*numbers: int) -> subprocess.CompletedProcess[str]:
+        buckets = {model: {"column": "flight_date", "months": [f"2013-{number:02d}-01" for number in numbers]}}
+        return build.dbt(
+            "run", "--select", model, "--vars", json.dumps({"interlock_buckets": buckets}), schema="routed"
+        )
 
-def test_a_row_outside_the_candidates_months_fails_the_build(build: Build):
-    buckets = {"stg_flight_operations__flights": {"column": "flight_date", "months": ["2013-01-01", "2013-02-01"]}}
-    ran = build.dbt(
-        "run", "--select", "stg_flight_operations__flights", "--vars", json.dumps({"interlock_buckets": buckets}), schema="routed"
+    def parts() -> list[tuple[Any, ...]]:
+        return rows(
+            build,
+            f"select tableoid::regclass::text, count(*), min(flight_date), max(flight_date) from routed.{model}"
+            " group by 1 order by 1",
+        )
+
+    ran = run(*range(1, 13))
+    assert ran.returncode == 0, ran.stdout
+    made = parts()
+    assert [name for name, *_ in made] == [f"routed.{model}__2013_{number:02d}" for number in range(1, 13)]
+    assert all(name.endswith(f"{day:%Y_%m}") for name, _, first, last in made for day in (first, last))
+    assert sum(count for _, count, *_ in made) == 336_776
+    columns = (
+        "select column_name, data_type, is_nullable from information_schema.columns"
+        " where table_schema = '{}' and table_name = '{}' order by ordinal_position"
     )
-    assert ran.returncode != 0
-    assert "no partition of relation" in ran.stdout
+    assert rows(build, columns.format("routed", f"{model}__2013_01")) == rows(build, columns.format("dev", model))
+
+    refused = run(1, 2)
+    assert refused.returncode != 0
+    assert "no partition of relation" in refused.stdout
+    assert parts() == made

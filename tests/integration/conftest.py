@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from interlock.db.connection import Role
+from interlock.db.connection import Role, statement
 
 if TYPE_CHECKING:
     from interlock.db.connection import Connection
+
+SNAPSHOT = "interlock_filled"
 
 RAW_COLUMNS = [{"name": "id", "type": "text"}, {"name": "day", "type": "text"}, {"name": "amount", "type": "text"}]
 COLUMNS = [{"name": "id", "type": "integer"}, {"name": "day", "type": "date"}, {"name": "amount", "type": "integer"}]
@@ -276,3 +278,26 @@ def platform(database: Any) -> Iterator[Platform]:
         made = Platform(database, stack)
         made.register()
         yield made
+
+
+@pytest.fixture(scope="session")
+def snapshots() -> set[str]:
+    """The names of databases that later tests copy."""
+    return set()
+
+
+@pytest.fixture
+def filled(database: Any, server: Any, snapshots: set[str]) -> Iterator[Platform]:
+    """Two days of everything, all safe. Filled once a session, then copied."""
+    if SNAPSHOT in snapshots:
+        server.run(f"drop database {database.name} with (force)", f"create database {database.name} template {SNAPSHOT}")
+        server.run(statement("db/migrations/sql/01_roles.sql"), database=database.name)
+    else:
+        with ExitStack() as stack:
+            made = Platform(database, stack)
+            made.register()
+            made.fill("2013-01-05", "2013-01-06")
+        server.run(f"create database {SNAPSHOT} template {database.name}")
+        snapshots.add(SNAPSHOT)
+    with ExitStack() as stack:
+        yield Platform(database, stack)

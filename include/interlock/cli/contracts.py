@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Lint contracts, show one, or write a first one from a sample.")
     group.command("lint")(lint)
     group.command("show")(show)
+    group.command("init")(init)
     app.add_typer(group, name="contract")
 
 
@@ -45,6 +47,30 @@ def show(dataset: Annotated[str, typer.Argument(help="The dataset whose contract
     console = Console(highlight=False, soft_wrap=False)
     for page in pages(catalog[dataset]):
         console.print(page)
+
+
+def init(
+    sample: Annotated[Path, typer.Option("--from", help="A CSV file of the feed, plain or gzip, with a usual day.")],
+    domain: Annotated[str | None, typer.Option("--domain", help="The domain; needed where there are several.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="The feed's name; else taken from the file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite contracts and models that are there.")] = False,
+) -> None:
+    """Write a first contract and a staging model from a sample, so that a new feed starts from facts."""
+    from interlock.contracts.scaffold import scaffold, write
+    from interlock.settings import settings
+
+    root = settings().root
+    made = scaffold(sample, root, domain=domain, dataset=dataset)
+    files = write(made, force=force)
+    read = f"{made.facts.rows:,} rows, {len(made.facts.columns)} columns"
+    typer.echo(f"From {sample} ({read}{', the rest was not read' if made.facts.is_capped else ''}):")
+    for file in files:
+        shown = file.relative_to(root) if file.is_relative_to(root) else file
+        typer.echo(f"  {'extended' if file in made.changed else 'wrote   '} {shown}")
+    typer.echo("To be reviewed:")
+    for note in made.review:
+        typer.echo(f"  - {note}")
+    typer.echo("Then: interlock contract lint; interlock contract lint --record")
 
 
 def _told(report: LintReport) -> str:

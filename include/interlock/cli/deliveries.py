@@ -48,7 +48,7 @@ def deliver(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     kept: Counter[str] = Counter()
     for item in deliveries.deliver(order):
         if item.file is None:
-            typer.echo(f"  {item.day}  {item.feed}: held back")
+            typer.echo(f"  {item.day}  {item.feed}: no file")
         else:
             (written if item.is_new else kept)[item.feed] += 1
     for name in deliveries.FEEDS:

@@ -58,7 +58,8 @@ def _show(answer: MetricAnswer) -> None:
     console = Console(highlight=False)
     days = f"{answer.start} to {answer.end}" if answer.start != answer.end else str(answer.start or "no day")
     if answer.group_by:
-        console.print(_table(answer, f"{answer.metric}, {days}"))
+        console.print(Text(f"{answer.metric}, {days}"))
+        console.print(_table(answer))
     else:
         console.print(Text(f"{answer.metric}, {days}: {_readable(answer.value)}"))
     console.print(Text(f"  {answer.description}"))
@@ -87,12 +88,12 @@ def _show(answer: MetricAnswer) -> None:
         )
 
 
-def _table(answer: MetricAnswer, title: str) -> Table:
+def _table(answer: MetricAnswer) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE)
+    table = Table(box=box.SIMPLE)
     for name in answer.group_by:
         table.add_column(name)
     table.add_column(answer.metric, justify="right")

@@ -56,26 +56,34 @@ def lint(root: Path | None = None, *, record: bool = False) -> LintReport:
         problems += findings.problems
     for agreement in agreements.RULES:
         problems += agreement(checkout)
-    file = versions.lock_file(project)
-    lock, unreadable = versions.read_lock(file)
-    problems += unreadable or versions.version_problems(checkout.contracts.values(), lock)
-    new = [] if unreadable else versions.unrecorded(checkout.contracts.values(), lock)
-    if record and not problems:
-        versions.record(file, lock, new)
-        recorded = tuple(f"{contract.dataset} {contract.version}" for contract in new)
-    else:
-        recorded = ()
-        for contract in new:
-            findings = Findings(contract.path)
-            told = f"version {contract.version} is not recorded in {versions.FILE}"
-            findings.add("version", told, "Run `interlock contract lint --record` and commit the file.")
-            problems += findings.problems
+    found, recorded = _versions(checkout, record=record and not problems)
+    problems += found
     return LintReport(
         problems=tuple(_relative(problems, project)),
         contracts=len(checkout.contracts) + len(checkout.unreadable),
         checks=sum(len(checks) for checks in checkout.checks.values()),
         recorded=recorded,
     )
+
+
+def _versions(checkout: Checkout, *, record: bool) -> tuple[list[ContractProblem], tuple[str, ...]]:
+    """What is wrong with the versions, and those that were recorded: new ones alone, and only if nothing is wrong."""
+    contracts, file = checkout.contracts.values(), versions.lock_file(checkout.root)
+    lock, problems = versions.read_lock(file)
+    if problems:
+        return problems, ()
+    problems = list(versions.version_problems(contracts, lock))
+    judged = {problem.file for problem in problems}
+    new = [contract for contract in versions.unrecorded(contracts, lock) if contract.path not in judged]
+    if record and not problems:
+        versions.record(file, lock, new)
+        return [], tuple(f"{contract.dataset} {contract.version}" for contract in new)
+    for contract in new:
+        findings = Findings(contract.path)
+        told = f"version {contract.version} is not recorded in {versions.FILE}"
+        findings.add("version", told, "Run `interlock contract lint --record` and commit the file.")
+        problems += findings.problems
+    return problems, ()
 
 
 def read_checkout(project: Path) -> tuple[Checkout, list[ContractProblem]]:

@@ -39,7 +39,7 @@ _LENGTHS = {"character": (1,), "character varying": (1,), "numeric": (1, 2)} | d
     (name for name in _NAMES if name.startswith("time")), (1,)
 )
 _SPELLING = re.compile(
-    r"(?P<name>[a-z][a-z0-9]*( [a-z]+)*?) ?(\((?P<lengths>\d+( ?, ?\d+)?)\))?"
+    r"(?P<name>[a-z][a-z0-9]*( [a-z]+)*?) ?(\( ?(?P<lengths>\d+( ?, ?\d+)?) ?\))?"
     r"(?P<zone> with(out)? time zone)?(?P<array>\[\])?"
 )
 # A reader of the narrower type can be given the wider one.

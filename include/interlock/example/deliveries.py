@@ -66,7 +66,11 @@ def deliver(order: Order) -> Iterator[Delivered]:
         for feed in (feed for feed in source.DAILY if feed in feeds):
             is_bad = order.fault is not None and day == order.on and feed == faulty
             fault = fault_named(order.fault) if is_bad and order.fault else None
-            yield _put(landing, feed, day, source.day_of(feed, day), fault, order.is_compressed)
+            table = source.day_of(feed, day)
+            if table.rows:
+                yield _put(landing, feed, day, table, fault, order.is_compressed)
+            else:  # the weather of the year's last day: a station that reports nothing sends no file
+                yield Delivered(feed=feed, day=day, file=None, rows=0, is_new=False)
 
 
 class Folder:

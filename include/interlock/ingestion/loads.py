@@ -117,8 +117,7 @@ def load_partition(
         results.append(work.load(delivery))
         if results[-1].error is not None:
             break
-    # With nothing new, what was accepted before stands; its gate speaks again if something is open on it.
-    return results or [work.absent(partition)]
+    return results or [work.standing(partition)]
 
 
 def load(connection: Connection, run_id: int, token: int, contract: Contract, delivery: Delivery) -> LoadResult:
@@ -167,11 +166,12 @@ class Loading:
         return [delivery for delivery in deliveries if (delivery.file, delivery.fingerprint) not in known]
 
     def absent(self, partition: str) -> LoadResult:
-        """What the contract decides about a partition for which nothing new was delivered.
+        """What the contract decides about a partition without a file.
 
         Where something was loaded before, its file may be gone by now (landing folders are emptied), and that
-        changes nothing. Otherwise `accept` makes an empty load, so that what is built from it can be built; a file
-        that comes later is a new version like any other.
+        changes nothing: what was accepted stands, and what is open on the partition stays open, since a refused
+        correction that vanished has not made the old rows right. Otherwise `accept` makes an empty load, so that
+        what is built from it can be built; a file that comes later is a new version like any other.
         """
         contract = self._contract
         pattern = pattern_of(contract)
@@ -179,9 +179,11 @@ class Loading:
         with translated(), self._connection.transaction():
             known = self._newest(partition, None)
             if known is not None:
+                if known.is_accepted:
+                    self._record(partition, None, None, "absent", None)
+                    return self._result(Outcome.ABSENT, partition, None, known)
                 self._record(partition, None, known.content_hash, "absent", known.load_id)
-                outcome = Outcome.LOADED if known.needs_gate else Outcome.ABSENT
-                return self._result(outcome, partition, None, known)
+                return self._result(Outcome.LOADED, partition, None, known)
             if contract.delivery is not None and contract.delivery.absent == "accept":
                 load_id = self._begin(partition, None, f"{name} (absent)")
                 self._finish(load_id, 0, 0, EMPTY_HASH, None)
@@ -194,6 +196,15 @@ class Loading:
             f"Looked for {name} (plain or .gz) in {self._landing.place}.",
             fix="Wait for the delivery and run it again; if it should be there, ask its producer.",
         )
+
+    def standing(self, partition: str) -> LoadResult:
+        """Increments that were all accepted before: nothing changes, but what is open on them is judged again."""
+        with translated():
+            known = self._newest(partition, None)
+            assert known is not None  # noqa: S101  (increments are known from their loads)
+            self._record(partition, None, known.content_hash, "duplicate", known.load_id)
+        outcome = Outcome.LOADED if known.needs_gate else Outcome.DUPLICATE
+        return self._result(outcome, partition, None, known)
 
     def _load(self, delivery: Delivery) -> LoadResult:
         require_name(self._contract, delivery)
@@ -300,7 +311,7 @@ class Loading:
         ).fetchone()
         return Known(**dict(zip(Known.model_fields, row, strict=True))) if row else None
 
-    def _record(self, partition: str, file: str | None, sha256: str, outcome: str, load_id: int | None) -> None:
+    def _record(self, partition: str, file: str | None, sha256: str | None, outcome: str, load_id: int | None) -> None:
         self._connection.execute(
             "select interlock.record_delivery(%s, %s, %s, %s, %s, %s, %s, %s)",
             [*self._run, self._contract.dataset, partition, file, sha256, outcome, load_id],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from enum import StrEnum
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from interlock.db.connection import Role, connect
+from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
-from interlock.errors import PermanentFailure
+from interlock.errors import InterlockError, PermanentFailure
+from interlock.pipeline.hindrances import Blocked, failure_message
 from interlock.settings import settings
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from interlock.transform.lineage import Lineage
 
 logger = logging.getLogger(__name__)
+
+# The claims of a run in one process fall free with that process, so their lease has only to outlast it.
+ONE_PROCESS_LEASE = timedelta(days=1)
 
 
 class Phase(StrEnum):
@@ -44,17 +48,6 @@ class Phase(StrEnum):
     BUILD = "build"
     GATE_CURATED = "gate_curated"
     PUBLISH_CURATED = "publish_curated"
-
-
-class Blocked(BaseModel):
-    """One partition of one dataset that did not get through a phase, and why."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dataset: str
-    partition: str
-    reason: str
-    retry_helps: bool = False
 
 
 class Outcome(BaseModel):
@@ -95,9 +88,10 @@ def actor() -> str:
 class Session:
     """One process's work on one run: a connection for each role, opened when first needed and closed together."""
 
-    def __init__(self, run: Run, *, token: int = 0) -> None:
+    def __init__(self, run: Run, *, token: int = 0, lease: timedelta | None = None) -> None:
         self.run = run
         self.token = token
+        self._lease = lease or timedelta(minutes=settings().lease_minutes)
         self._stack = ExitStack()
         self._connections: dict[Role, psycopg.Connection[Any]] = {}
 
@@ -138,46 +132,78 @@ class Session:
             row = self.connection(role).execute(query, arguments).fetchone()
         return row if row is None or len(row) > 1 else row[0]
 
-    @contextmanager
-    def phase(self, phase: Phase) -> Iterator[None]:
-        """Record a phase as started, then completed or failed; takes a new fencing token for it.
+    def rows(self, file: str, **values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a query of the pipeline's own, with the run's id as `run_id`, read as the operator."""
+        with translated():
+            return (
+                self.connection(Role.OPERATOR)
+                .execute(statement(f"pipeline/{file}").encode(), {"run_id": self.run.run_id, **values})
+                .fetchall()
+            )
 
-        Raises TransientFailure where another run holds one of the partitions.
+    def admit(self, *, is_one_process: bool) -> None:
+        """Enter the run in the database and hold its partitions.
+
+        With `is_one_process` the claims fall free as soon as this process is gone, lease or not. Raises
+        TransientFailure where another run holds a partition.
+        """
+        run = self.run
+        backend = self.connection(Role.OPERATOR).info.backend_pid if is_one_process else None
+        run_id, self.token = self.call(
+            Role.OPERATOR, "admit_run", run.run_key, run.domain, list(run.partitions), run.trigger, run.actor,
+            self._lease, backend,
+        )  # fmt: skip
+        self.run = run.model_copy(update={"run_id": run_id})
+
+    def perform(self, phase: Phase, work: Callable[[Session], Outcome]) -> Outcome:
+        """Do the work of a phase under a new fencing token, and record how it ended: failed where anything was blocked.
+
+        Raises TransientFailure where another run holds one of the partitions, and whatever the work raises.
         """
         phase_id, self.token = self.call(
-            Role.OPERATOR, "start_phase", self.run.run_id, phase.value, timedelta(minutes=settings().lease_minutes)
+            Role.OPERATOR, "start_phase", self.run.run_id, phase.value, self._lease
         )
         try:
-            yield
+            outcome = work(self)
         except BaseException as error:
-            kind = type(error).__name__
-            self.call(Role.OPERATOR, "end_phase", phase_id, "failed", None, kind, str(error)[:2000])
+            with said_but_not_raised():
+                kind = type(error).__name__
+                self.call(Role.OPERATOR, "end_phase", phase_id, "failed", None, kind, str(error)[:2000])
             raise
-        self.call(Role.OPERATOR, "end_phase", phase_id, "completed", None, None, None)
+        message = failure_message(outcome.blocked)
+        how = ("failed", outcome.rows, "Blocked", message[:2000]) if message else ("completed", outcome.rows, None, None)
+        self.call(Role.OPERATOR, "end_phase", phase_id, *how)
+        return outcome
+
+    def pause(self, message: str) -> None:
+        """Give the partitions free until the next attempt, and keep what was built for it."""
+        self.call(Role.OPERATOR, "finish_run", self.run.run_id, "failed", message)
 
     def finish(self, state: str, message: str | None = None) -> None:
-        """End the run and give its partitions free."""
+        """End the run: give its partitions free and clear its workspace away. Sealed candidates stay."""
         self.call(Role.BUILDER, "close_workspace", self.run.run_id)
         self.call(Role.OPERATOR, "finish_run", self.run.run_id, state, message)
+
+
+@contextmanager
+def said_but_not_raised() -> Iterator[None]:
+    """For what is recorded while a failure is on its way: it must not take the failure's place."""
+    import psycopg
+
+    try:
+        yield
+    except (InterlockError, psycopg.Error) as error:
+        logger.warning("how it ended could not be recorded: %s", error)
 
 
 @contextmanager
 def admitted(
     domain: str, partitions: Sequence[str], *, run_key: str, trigger: str, by: str, is_one_process: bool
 ) -> Iterator[Session]:
-    """Admit a run and hold its partitions.
-
-    With `is_one_process` the claims fall free as soon as this process is gone, lease or not. Raises
-    TransientFailure where another run holds a partition.
-    """
+    """Admit a run and hold its partitions. Raises TransientFailure where another run holds one of them."""
     run = Run(run_id=0, run_key=run_key, domain=domain, partitions=tuple(partitions), trigger=trigger, actor=by)
-    with Session(run) as session:
-        backend = session.connection(Role.OPERATOR).info.backend_pid if is_one_process else None
-        run_id, token = session.call(
-            Role.OPERATOR, "admit_run", run_key, domain, list(partitions), trigger, by,
-            timedelta(minutes=settings().lease_minutes), backend,
-        )  # fmt: skip
-        session.run, session.token = run.model_copy(update={"run_id": run_id}), token
+    with Session(run, lease=ONE_PROCESS_LEASE if is_one_process else None) as session:
+        session.admit(is_one_process=is_one_process)
         yield session
 
 
@@ -185,30 +211,11 @@ def admitted(
 def resumed(run_key: str) -> Iterator[Session]:
     """The newest run that was admitted under a key, for its next phase."""
     with Session(Run(run_id=0, run_key=run_key, domain="", partitions=(), trigger="", actor="")) as session:
-        row = (
-            session.connection(Role.OPERATOR)
-            .execute(
-                "select run_id, domain, partitions, trigger, actor from interlock.run where run_key = %s order by run_id desc limit 1",
-                [run_key],
-            )
-            .fetchone()
-        )
-        if row is None:
+        found = session.rows("admitted_run.sql", run_key=run_key)
+        if not found:
             raise PermanentFailure(
-                f"no run was admitted under {run_key!r}",
-                fix="Clear the run from its first task on: admission comes first.",
+                f"No run was admitted under {run_key!r}.",
+                fix=f"Clear the run from its first task on: `{Phase.ADMIT}` comes first.",
             )
-        session.run = Run(
-            run_id=row[0], run_key=run_key, domain=row[1], partitions=tuple(row[2]), trigger=row[3], actor=row[4]
-        )
+        session.run = Run(run_key=run_key, **dict(zip(("run_id", "domain", "partitions", "trigger", "actor"), found[0], strict=True)))
         yield session
-
-
-def failure_message(blocked: Sequence[Blocked]) -> str:
-    """One line for each partition that did not get through."""
-    return "\n".join(f"{item.dataset} {item.partition}: {item.reason}" for item in blocked)
-
-
-def is_retry_useful(blocked: Sequence[Blocked]) -> bool:
-    """Whether every hindrance may go away by itself."""
-    return bool(blocked) and all(item.retry_helps for item in blocked)

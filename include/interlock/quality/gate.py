@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interlock.contracts.checks import CheckKind, Scope, Severity
 from interlock.db.connection import Role, connect
@@ -79,6 +79,21 @@ def judge_versions(
     return judgements
 
 
+def examine(
+    run_id: int, contract: Contract, checks: Sequence[Check], versions: Mapping[str, int]
+) -> dict[str, dict[str, Any]]:
+    """What a verdict on served versions would say under these checks, by partition. Nothing is recorded.
+
+    For clauses that are not active yet: other datasets are read in the run's workspace, as for every gate.
+    """
+    versions = dict(sorted(versions.items()))
+    if str(contract.layer) == "raw":
+        subject = subjects.load_subject(contract, checks, {load: partition for partition, load in versions.items()})
+    else:
+        subject = subjects.served_subject(contract, versions)
+    return _Gate(run_id, 0, contract, checks, subject, versions).examined()
+
+
 def warm() -> None:
     """Pay for GX's import before it is needed; safe to be inherited through a fork."""
     suites.warm()
@@ -108,23 +123,33 @@ class _Gate:
 
     def judged(self) -> list[Judgement]:
         """Evaluate everything, then record it in one transaction."""
-        named = [check.arguments["dataset"] for check in self.checks if "dataset" in check.arguments]
         with connect(Role.GATE) as connection:
-            connection.read_only = True
-            for name, value in suites.SESSION.items():
-                connection.execute("select set_config(%s, %s, true)", [name, value])
-            around = neighbours.find_neighbours(connection, self.run_id, named)
-            measured = self._measured(connection, around)
-            history = measures.safe_history(connection, self.contract.dataset, self.checks, self.versions)
-            connection.rollback()
-            with suites.open_suites(around) as running:
-                self.breaches = rows.breaches(
-                    running, self.subject, [c for c in self.checks if c.kind not in _MEASURED]
-                )
-            self.measured, self.history = measured, history
-            found = {partition: self._evidence(partition) for partition in self.versions}
-            connection.read_only = False
+            found = self._examined(connection)
             return self._recorded(connection, found)
+
+    def examined(self) -> dict[str, dict[str, Any]]:
+        """Evaluate everything and record nothing: what a verdict on each partition would say."""
+        with connect(Role.GATE) as connection:
+            found = self._examined(connection)
+        return {partition: self._result(partition, found[partition]) for partition in self.versions}
+
+    def _examined(self, connection: Connection) -> dict[str, list[Evidence]]:
+        named = [check.arguments["dataset"] for check in self.checks if "dataset" in check.arguments]
+        connection.read_only = True
+        for name, value in suites.SESSION.items():
+            connection.execute("select set_config(%s, %s, true)", [name, value])
+        around = neighbours.find_neighbours(connection, self.run_id, named)
+        measured = self._measured(connection, around)
+        history = measures.safe_history(connection, self.contract.dataset, self.checks, self.versions)
+        connection.rollback()
+        with suites.open_suites(around) as running:
+            self.breaches = rows.breaches(
+                running, self.subject, [c for c in self.checks if c.kind not in _MEASURED]
+            )
+        self.measured, self.history = measured, history
+        found = {partition: self._evidence(partition) for partition in self.versions}
+        connection.read_only = False
+        return found
 
     def _measured(self, connection: Connection, around: neighbours.Neighbours) -> dict[str, Measured]:
         """The measures by name, and what single checks measured by `clause`."""
@@ -230,18 +255,22 @@ class _Gate:
         names = {measures.measure_name(c.arguments["measure"]) for c in self.checks if _is_own_measure(c)} | {ROW_COUNT}
         return {name: self.measured[name].values.get(partition) for name in names if self.measured[name].error is None}
 
+    def _result(self, partition: str, found: Sequence[Evidence]) -> dict[str, Any]:
+        """What is recorded of one partition."""
+        return {
+            "partition": partition,
+            "evidence": [item.document() for item in found],
+            "bootstrapped": any(item.is_bootstrapped for item in found),
+            "measures": self._own_measures(partition),
+        }
+
     def _recorded(self, connection: Connection, found: Mapping[str, Sequence[Evidence]]) -> list[Judgement]:
         from psycopg.types.json import Jsonb
 
         recorded: dict[str, tuple[str, int]] = {}
         for version in dict.fromkeys(self.versions.values()):
             results = [
-                {
-                    "partition": partition,
-                    "evidence": [item.document() for item in found[partition]],
-                    "bootstrapped": any(item.is_bootstrapped for item in found[partition]),
-                    "measures": self._own_measures(partition),
-                }
+                self._result(partition, found[partition])
                 for partition, of_version in self.versions.items()
                 if of_version == version
             ]

@@ -192,7 +192,7 @@ class History:
 
 def _comparable(days: Mapping[str, float], judged: date, arguments: Mapping[str, Any]) -> tuple[list[float], str]:
     """Values of the window before a day, and their name: the day itself and what came later never count."""
-    window = range(0, int(arguments.get("window", 28)) + 1)
+    window = range(1, int(arguments.get("window", 28)) + 1)
     before = {back: days.get((judged - timedelta(days=back)).isoformat()) for back in window}
     every = [value for value in before.values() if value is not None]
     if arguments.get("season") == "weekday":

@@ -71,6 +71,19 @@ def version_subject(contract: Contract, version: int, partitions: Sequence[str])
     )
 
 
+def served_subject(contract: Contract, versions: Mapping[str, int]) -> Subject:
+    """The rows of partitions that are served in several versions, each partition in its own."""
+    names = ", ".join(identifier(column.name) for column in contract.columns)
+    column = contract.partition.column
+    parts = []
+    for version in dict.fromkeys(versions.values()):
+        days = [date.fromisoformat(part) for part, of_version in versions.items() if of_version == version and column]
+        where = f" where {identifier(column)} in ({literals(days)})" if column else ""
+        parts.append(f"select {names} from versions.{identifier(f'{contract.dataset}__v{version}')}{where}")
+    rest = version_subject(contract, next(iter(versions.values())), list(versions))
+    return replace(rest, query=" union all ".join(parts))
+
+
 def load_subject(contract: Contract, checks: Sequence[Check], loads: Mapping[int, str]) -> Subject:
     """The rows of closed loads of a feed, as delivered; `loads` names the partition of each."""
     tokens = contract.delivery.null if contract.delivery else ()

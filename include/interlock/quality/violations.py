@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from interlock.contracts.checks import CheckKind
-from interlock.quality.sqltext import identifier, literal, type_name
+from interlock.quality.sqltext import identifier, literal, literals, type_name
 
 if TYPE_CHECKING:
     from interlock.contracts.checks import Check
@@ -33,6 +33,9 @@ def condition(check: Check, subject: Subject) -> str:
             high is not None
         )
         return f"({' or '.join(bounds)})"
+    if check.kind is CheckKind.IN_SET:
+        values = arguments["values"]
+        return f"{identifier(subject.face(check.columns[0], values))} not in ({literals(values)})"
     if check.kind is CheckKind.ROW_EXPRESSION:
         return f"({arguments['expression']}\n) is false"
     raise ValueError(f"no condition over one row stands for a check of kind {check.kind}")

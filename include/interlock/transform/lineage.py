@@ -94,7 +94,7 @@ class Lineage:
         return names
 
     def _compared(self, contract: Contract) -> set[str]:
-        """Datasets that a contract's checks look at: a gate sees nothing but what was built or pinned, so they are inputs."""
+        """Datasets that a contract's checks look at: inputs too, for a gate sees only what was built or pinned."""
         named = {str(check.arguments["dataset"]) for check in checks_of(contract) if "dataset" in check.arguments}
         return (named & set(self._nodes)) - {contract.dataset}
 

@@ -77,8 +77,10 @@ def statement(metric: str, group_by: tuple[str, ...]) -> Statement:
     known = definition(metric).group_by
     for name in group_by:
         if name not in known:
+            short = sorted(item for item in known if "__" not in item)
             raise UsageError(
-                f"{metric} cannot be grouped by {name!r}.", fix=f"Group it by any of: {', '.join(sorted(known))}."
+                f"{metric} cannot be grouped by {name!r}.",
+                fix=f"Group it by any of: {', '.join(short)}; a time also as `metric_time__month` and its like.",
             )
     columns = tuple(known[name] for name in group_by)
     if len(set(columns)) < len(columns):

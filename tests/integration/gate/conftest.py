@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from psycopg.types.json import Jsonb
@@ -108,6 +108,7 @@ class Bench:
     check = staticmethod(check)
     contract = staticmethod(contract)
     days = staticmethod(days)
+    real_day: ClassVar[str] = REAL_DAY
     run_id: int = 0
     token: int = 0
     loaded: set[str] = field(default_factory=set)
@@ -121,10 +122,10 @@ class Bench:
         return gate.judge(self.run_id, self.token, of, checks, version, partitions)
 
     def judge_and_publish(
-        self, of: Contract, checks: Sequence[Check], partitions: Sequence[str], *changes: str
+        self, of: Contract, checks: Sequence[Check], partitions: Sequence[str], *changes: str, rows: str = REAL_DAY
     ) -> list[Judgement]:
         """The same, and what passed is served."""
-        judged = self.judge(of, checks, partitions, *changes)
+        judged = self.judge(of, checks, partitions, *changes, rows=rows)
         with self.database.connect(Role.PUBLISHER) as connection:
             for judgement in judged:
                 if judgement.passed:
@@ -154,7 +155,8 @@ class Bench:
             if self.run_id:
                 connection.execute("select interlock.finish_run(%s, 'succeeded')", [self.run_id])
             lines = connection.execute(
-                "select run_id, token from interlock.admit_run(%s, 'flight_operations', %s, 'test', 'me', interval '1 hour')",
+                "select run_id, token"
+                " from interlock.admit_run(%s, 'flight_operations', %s, 'test', 'me', interval '1 hour')",
                 [f"test {next(numbers)}", list(partitions)],
             )
             self.run_id, self.token = lines.fetchone()  # type: ignore[misc]

@@ -6,7 +6,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from interlock.contracts.checks import CheckKind, Scope
-from interlock.contracts.model import Layer
+from interlock.contracts.model import Grain, Layer, Partition
 from interlock.quality import gate
 
 if TYPE_CHECKING:
@@ -72,6 +72,15 @@ def test_only_the_guilty_days_of_a_range_fail(bench: Bench) -> None:
     assert found["unexpected_count"] > 20
     assert len(found["sample_keys"]) == 20
     assert {sample["flight_date"] for sample in found["sample_keys"]} == {"2013-01-03"}
+
+
+def test_a_key_may_come_back_on_another_day_whichever_way_a_range_is_cut(bench: Bench) -> None:
+    unique = bench.check(CheckKind.UNIQUE, "carrier", "flight_number", "origin")
+    repeated = "insert into {table} select * from {table} where flight_date = '2013-01-02' and carrier = 'HA'"
+    judged = bench.judge(bench.contract(), [unique], bench.days(JANUARY, 3), repeated)
+    assert [judgement.passed for judgement in judged] == [True, False, True]
+    (found,) = bench.evidence(judged[1])[unique.id]["sample_keys"]
+    assert (found["carrier"], found["times"]) == ("HA", 2)
 
 
 def test_a_day_that_is_all_null_fails_inside_a_range_that_would_pass(bench: Bench) -> None:
@@ -166,6 +175,20 @@ def test_a_rerun_is_not_compared_with_itself(bench: Bench) -> None:
     assert again.bootstrapped
     (earlier,) = bench.judge(flights, checks, ["2013-01-25"])
     assert earlier.bootstrapped
+
+
+def test_a_dataset_of_one_partition_is_compared_with_what_it_replaces(bench: Bench) -> None:
+    carriers = bench.contract("dim_carriers", partition=Partition(grain=Grain.ALL, column=None))
+    checks = [rows_like_recent_days(bench)]
+    bench.deliver([SATURDAY])
+    rows = bench.real_day.replace("any (%s)", f"'{SATURDAY}'")
+    (first,) = bench.judge_and_publish(carriers, checks, ["all"], rows=rows)
+    assert first.passed
+    assert first.bootstrapped
+    (itself,) = gate.judge(bench.run_id, bench.token, carriers, checks, first.version, ["all"])
+    assert itself.bootstrapped
+    (half,) = bench.judge(carriers, checks, ["all"], HALF, rows=rows)
+    assert "(median of the version served now 682)" in half.failures[0][1]
 
 
 def test_a_failure_opens_a_cause_with_the_figures(bench: Bench) -> None:

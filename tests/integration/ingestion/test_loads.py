@@ -158,6 +158,17 @@ def test_a_file_that_was_cleared_away_after_it_was_accepted_changes_nothing(feed
     assert (result.outcome, result.load_id, len(feed.rows())) == ("absent", first.load_id, 2)
 
 
+def test_a_refused_correction_that_vanished_has_not_made_the_old_rows_right(feed):
+    feed.deliver(GOOD)
+    feed.accept(feed.load())
+    path = feed.deliver("nonsense")
+    feed.load()
+    path.unlink()
+    assert feed.load().outcome == "absent"
+    assert feed.state() == "unsafe"
+    assert feed.deliveries()[-1][2] is None  # nothing that a gate would take up
+
+
 def test_names_that_only_resemble_the_pattern_are_no_deliveries(feed):
     for name in (
         "orders_2013-01-05.csv.part",
@@ -357,7 +368,7 @@ def test_increments_are_all_loaded_in_order_and_then_not_even_read_again(increme
         increments.accept(result)
     increments.admit()
     monkeypatch.setattr(loads, "opened", None)
-    assert [r.outcome for r in increments.load_all()] == ["absent"]
+    assert [r.outcome for r in increments.load_all()] == ["duplicate"]
 
 
 def test_an_increment_that_was_written_again_is_read_again(increments):
@@ -372,7 +383,25 @@ def test_a_refused_increment_holds_back_those_after_it(increments):
     increments.deliver(GOOD, "sizes_2013-01-01.csv")
     increments.deliver("nonsense", "sizes_2013-02-01.csv")
     increments.deliver(GOOD, "sizes_2013-03-01.csv")
-    assert [r.outcome for r in increments.load_all()] == ["loaded", "refused"]
+    results = increments.load_all()
+    assert [r.outcome for r in results] == ["loaded", "refused"]
+    increments.accept(results[0])
+    assert increments.state() == "unsafe"
+
+
+def test_a_refused_increment_that_was_withdrawn_lets_the_accepted_ones_be_judged_again(increments):
+    increments.deliver(GOOD, "sizes_2013-01-01.csv")
+    first = increments.load()
+    increments.accept(first)
+    path = increments.deliver("nonsense", "sizes_2013-02-01.csv")
+    increments.load()
+    assert increments.state() == "unsafe"
+    path.unlink()
+    again = increments.load()
+    assert (again.outcome, again.load_id) == ("loaded", first.load_id)
+    increments.accept(again)
+    increments.platform.finish(increments.run)
+    assert increments.state() == "safe"
 
 
 def test_an_increment_whose_name_says_a_day_that_is_none_is_refused(increments):

@@ -15,9 +15,17 @@ import pytest
 from interlock.errors import UsageError
 from interlock.example.deliveries import Order, deliver
 from interlock.example.faults import FAULTS
+from interlock.settings import settings
 
 BAD = date(2013, 1, 5)
 GOOD_ROWS = 720
+
+
+@pytest.fixture(autouse=True)
+def _sorted_once(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The year is sorted by day once for all these tests."""
+    monkeypatch.setenv("INTERLOCK_STATE_DIR", str(tmp_path_factory.getbasetemp() / "example state"))
+    settings.cache_clear()
 
 
 @pytest.fixture

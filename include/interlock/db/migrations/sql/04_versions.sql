@@ -124,7 +124,7 @@ create table interlock.partition (
   check (starts_on is not distinct from interlock.starts_on(partition))
 ) with (fillfactor = 50);
 comment on column interlock.partition.open_causes is 'Counted by a trigger on the causes, so that readers need not.';
-create index on interlock.partition (dataset_id, starts_on);
+create unique index on interlock.partition (dataset_id, starts_on);
 
 create view interlock.served_load as
 select l.load_id, l.dataset_id, l.partition, l.delivered_on

@@ -130,8 +130,12 @@ begin
   update interlock.dataset x set lease_until = interlock.now() + x.lease
   where x.dataset_id = d.dataset_id and (x.lease_until is null or x.lease_until < interlock.now() + x.lease * 0.99);
   update interlock.cause c set cleared_at = clock_timestamp(), cleared_by = running.run_id
-  where c.dataset_id = d.dataset_id and c.partition = part and c.cleared_at is null;
-  if found then
+  where c.dataset_id = d.dataset_id and c.partition = part and c.cleared_at is null
+    -- An increment says nothing about another one that was refused after it had come.
+    and not (d.is_increment and c.code = 'delivery_refused' and c.opened_at > (
+      select max(y.seen_at) from interlock.delivery y where y.dataset_id = d.dataset_id and y.load_id = verdict.version));
+  if found and not exists (
+    select from interlock.cause c where c.dataset_id = d.dataset_id and c.partition = part and c.cleared_at is null) then
     perform interlock.tell_cleared(d.dataset_id, part);
   end if;
   update interlock.rebuild b set done_at = clock_timestamp()

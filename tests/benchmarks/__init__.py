@@ -1,0 +1,1 @@
+"""What Interlock costs, as ratios to the same work as bare SQL, measured in one run: `make bench`."""

@@ -1,0 +1,178 @@
+"""What asking, reading and publishing cost, at several sizes, with readers running and one idle in a transaction."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import date, timedelta
+
+from psycopg.types.json import Jsonb
+
+from interlock.db.connection import Role, connect
+from tests.benchmarks.figures import Figure, middle, p95, seconds
+from tests.benchmarks.platform import scratch
+
+ASKED, PUBLISHED = 300, 40
+FIRST = date(2013, 1, 1)
+DATASET = "bench_facts"
+
+
+def figures() -> Iterator[Figure]:
+    """Publish at 365 and 1,000 partitions and at 1,000 and 1,000,000 rows; is_safe; safe.* beside the bare table."""
+    for partitions, rows in ((365, 1_000), (1_000, 1_000)):
+        with scratch(), Publisher() as publisher:
+            for number in range(partitions):
+                publisher.publish(FIRST + timedelta(days=number), rows)
+            with publisher.readers():
+                times = [publisher.publish(FIRST + timedelta(days=number), rows) for number in range(PUBLISHED)]
+            yield Figure(
+                what=f"publish (p95), {partitions:,} partitions of {rows:,} rows, readers running",
+                ours=p95(times) * 1000,
+                unit="ms",
+                target="under 100 ms",
+            )
+            if partitions == 365:
+                yield from _reading(partitions)
+    with scratch(), Publisher() as publisher:
+        publisher.publish(FIRST, 1_000)
+        with publisher.readers():
+            times = [publisher.publish(FIRST + timedelta(days=number), 1_000_000) for number in range(3)]
+        yield Figure(
+            what="publish (slowest of 3), 1,000,000 rows, readers running",
+            ours=max(times) * 1000,
+            unit="ms",
+            target="under 100 ms",
+        )
+
+
+def _reading(partitions: int) -> Iterator[Figure]:
+    with connect(Role.CONSUMER, autocommit=True) as consumer, connect(Role.ADMIN, autocommit=True) as admin:
+        days = [str(FIRST + timedelta(days=number % partitions)) for number in range(ASKED)]
+        asked = [
+            seconds(lambda: consumer.execute("select interlock.is_safe(%s, %s)", [DATASET, day]).fetchone())
+            for day in days
+        ]  # noqa: B023
+        yield Figure(what="interlock.is_safe (p95)", ours=p95(asked) * 1000, unit="ms", target="under 1 ms")
+        # The bare table: the same rows in one plain table with an index on the day.
+        admin.execute(f"create table public.plain as select id, day, amount from safe.{DATASET}".encode())
+        admin.execute("create index on public.plain (day)")
+        admin.execute("vacuum analyze public.plain")
+        admin.execute(f"analyze curated.{DATASET}".encode())
+        whole = "select count(*), sum(amount), max(id) from {}"
+        one = "select count(*), sum(amount) from {} where day = %s"
+        ours = middle(
+            [seconds(lambda: consumer.execute(whole.format(f"safe.{DATASET}").encode()).fetchone()) for _ in range(15)]
+        )
+        bare = middle(
+            [seconds(lambda: admin.execute(whole.format("public.plain").encode()).fetchone()) for _ in range(15)]
+        )
+        yield Figure(
+            what="an aggregate over safe.*, beside the bare table",
+            ours=ours * 1000,
+            reference=bare * 1000,
+            unit="ms",
+            target="at most 1.6 x",
+        )
+        ours = middle(
+            [
+                seconds(lambda: consumer.execute(one.format(f"safe.{DATASET}").encode(), [day]).fetchone())
+                for day in days
+            ]
+        )  # noqa: B023
+        bare = middle(
+            [seconds(lambda: admin.execute(one.format("public.plain").encode(), [day]).fetchone()) for day in days]
+        )  # noqa: B023
+        yield Figure(
+            what="one partition of safe.*, more than of the bare table",
+            ours=(ours - bare) * 1000,
+            unit="ms",
+            target="at most 1 ms",
+        )
+
+
+class Publisher:
+    """Publishes partitions of one small dataset through the database's own functions, with no gate's evidence but one clause's."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Publisher:
+        self._by = {
+            role: self._stack.enter_context(connect(role, autocommit=True))
+            for role in (Role.OPERATOR, Role.BUILDER, Role.GATE, Role.PUBLISHER)
+        }
+        definition = {
+            "name": DATASET, "domain": "bench", "layer": "curated", "grain": "day", "partition_column": "day",
+            "columns": [{"name": "id", "type": "integer"}, {"name": "day", "type": "date"}, {"name": "amount", "type": "integer"}],
+            "on_gate_failure": "withhold", "lease": "7 days", "owner": "bench", "contract_version": "1.0.0",
+            "content_digest": "x", "clause_digest": "x", "clauses": ["one"],
+        }  # fmt: skip
+        self._by[Role.OPERATOR].execute("select interlock.register_dataset(%s, 'bench')", [Jsonb(definition)])
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._stack.close()
+
+    def publish(self, day: date, rows: int) -> float:
+        """Build, seal, judge and publish one day; the seconds that the publish itself took."""
+        part = str(day)
+        admitted = (
+            self._by[Role.OPERATOR]
+            .execute(
+                "select run_id, token from interlock.admit_run(%s, 'bench', %s, 'bench', 'bench', interval '10 minutes')",
+                [f"bench {part}", [part]],
+            )
+            .fetchone()
+        )
+        assert admitted
+        run_id, token = admitted
+        builder = self._by[Role.BUILDER]
+        builder.execute("select interlock.open_workspace(%s, %s)", [run_id, token])
+        builder.execute(f"create table run_{run_id}.{DATASET} (id integer, day date, amount integer)".encode())
+        builder.execute(
+            f"insert into run_{run_id}.{DATASET} select n, %s::date, n %% 100 from generate_series(1, %s) n".encode(),
+            [part, rows],
+        )
+        sealed = builder.execute(
+            "select interlock.seal(%s, %s, %s, %s, 'x')", [run_id, token, DATASET, [part]]
+        ).fetchone()
+        assert sealed
+        evidence = [{"partition": part, "evidence": [{"clause": "one", "success": True}]}]
+        self._by[Role.GATE].execute(
+            "select * from interlock.record_verdicts(%s, %s, %s, %s)", [run_id, token, sealed[0], Jsonb(evidence)]
+        )
+        took = seconds(
+            lambda: (
+                self._by[Role.PUBLISHER]
+                .execute("select interlock.publish(%s, %s, %s, %s)", [run_id, token, part, [sealed[0]]])
+                .fetchone()
+            )
+        )
+        builder.execute("select interlock.close_workspace(%s)", [run_id])
+        self._by[Role.OPERATOR].execute("select interlock.finish_run(%s, 'succeeded')", [run_id])
+        return took
+
+    @contextmanager
+    def readers(self) -> Iterator[None]:
+        """Two readers in a loop, and one idle in a transaction that has read everything."""
+        done = threading.Event()
+
+        def read() -> None:
+            with connect(Role.CONSUMER, autocommit=True) as connection:
+                while not done.wait(0.02):
+                    connection.execute(
+                        f"select sum(amount) from safe.{DATASET} where day < '2013-02-01'".encode()
+                    ).fetchone()
+
+        threads = [threading.Thread(target=read) for _ in range(2)]
+        with connect(Role.CONSUMER) as idle:
+            idle.execute(f"select count(*) from safe.{DATASET}".encode()).fetchone()
+            for thread in threads:
+                thread.start()
+            try:
+                yield
+            finally:
+                done.set()
+                for thread in threads:
+                    thread.join()

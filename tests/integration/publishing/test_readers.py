@@ -1,0 +1,155 @@
+"""Readers see one whole version throughout, wait for nobody, and hold nobody up."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from interlock.db.connection import Role
+
+DAY, NEXT = "2013-01-05", "2013-01-06"
+TABLES = ("stg_orders", "fct_orders", "agg_orders", "price_list", "dim_sizes", "total_orders")
+
+
+@pytest.fixture
+def correction(filled):
+    """A correction of the day, built and judged up to the last publish: a function that publishes the curated layer."""
+    run = filled.admit("shop", DAY)
+    filled.deliver(run, "orders", DAY, (5, 6))
+    filled.renew(run, "stg_orders", DAY, amounts=(5, 6))
+    filled.workspace(run)
+    versions = [filled.build(run, name, DAY, amounts=(5, 6)) for name in ("fct_orders", "agg_orders", "price_list")]
+    for version in versions:
+        filled.judge(run, version, DAY)
+    filled.as_(Role.PUBLISHER).execute("select set_config('lock_timeout', '1ms', false)")
+    return lambda: filled.publish(run, DAY, *versions)
+
+
+def lock_waits(platform):
+    """Backends that wait for a lock of another one."""
+    return platform.rows(Role.OPERATOR, "select pid from pg_locks where not granted")
+
+
+def test_readers_of_every_kind_neither_delay_a_publish_nor_wait_for_it(filled):
+    """The publish runs while they hold their locks, in one thread: were it to wait for any of them, it would time out."""
+    idle = filled.session(Role.CONSUMER, autocommit=False)
+    snapshot = filled.session(Role.CONSUMER, autocommit=False)
+    snapshot.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    cursor_holder = filled.session(Role.CONSUMER, autocommit=False)
+    backwards = filled.session(Role.CONSUMER, autocommit=False)
+    for table in TABLES:
+        idle.execute(f"select * from safe.{table}").fetchall()
+        snapshot.execute(f"select * from safe.{table}").fetchall()
+    for table in reversed(TABLES):
+        backwards.execute(f"select * from safe.{table}").fetchall()
+    cursor = cursor_holder.cursor(name="open")
+    cursor.itersize = 1
+    cursor.execute("select amount from safe.fct_orders order by day, amount")
+    seen = [cursor.fetchone()[0]]
+
+    run = filled.admit("shop", DAY)
+    filled.deliver(run, "orders", DAY, (5, 6))
+    filled.renew(run, "stg_orders", DAY, amounts=(5, 6))
+    publisher = filled.session(Role.PUBLISHER, autocommit=False)
+    filled.workspace(run)
+    versions = [filled.build(run, name, DAY, amounts=(5, 6)) for name in ("fct_orders", "agg_orders", "price_list")]
+    for version in versions:
+        filled.judge(run, version, DAY)
+    publisher.execute("select interlock.publish(%s, %s, %s, %s)", [run.run_id, run.token, DAY, versions])
+
+    # Published but not committed: every reader still reads, and reads what was there.
+    for reader in (idle, snapshot, backwards, cursor_holder):
+        reader.execute("set local lock_timeout = '1ms'")
+        assert reader.execute("select count(*) from safe.stg_orders").fetchone() is not None
+    assert lock_waits(filled) == []
+    publisher.commit()
+
+    read = "select amount from safe.fct_orders where day = %s order by 1"
+    assert idle.execute(read, [DAY]).fetchall() == [(5,), (6,)]
+    assert snapshot.execute(read, [DAY]).fetchall() == [(1,), (2,)]
+    assert snapshot.execute("select interlock.is_safe('fct_orders', %s)", [DAY]).fetchone() == (True,)
+    seen += [row[0] for row in cursor]
+    assert seen == [1, 2, 1, 2]
+    snapshot.commit()
+    assert snapshot.execute(read, [DAY]).fetchall() == [(5,), (6,)]
+
+
+def test_a_reader_who_joins_the_datasets_of_a_layer_sees_them_change_together(filled, correction):
+    join = (
+        "select f.amount, a.amount from safe.fct_orders f join safe.agg_orders a using (day, id) where day = %s order by 1"
+    )
+    reader = filled.session(Role.CONSUMER, autocommit=False)
+    reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    assert reader.execute(join, [DAY]).fetchall() == []  # the staged correction hides them until they are rebuilt
+    correction()
+    assert reader.execute(join, [DAY]).fetchall() == []
+    reader.commit()
+    assert reader.execute(join, [DAY]).fetchall() == [(5, 5), (6, 6)]
+
+
+def test_a_publish_that_dies_before_its_commit_changes_nothing(filled, correction):
+    before = filled.rows(Role.AUDITOR, "select * from interlock.partition order by 1, 2")
+    connection = filled.as_(Role.PUBLISHER)
+    with pytest.raises(ZeroDivisionError), connection.transaction():
+        correction()
+        raise ZeroDivisionError
+    assert filled.rows(Role.AUDITOR, "select * from interlock.partition order by 1, 2") == before
+    assert correction() == 3
+    assert filled.amounts("fct_orders", DAY) == [5, 6]
+
+
+def test_a_cheap_function_in_the_askers_query_sees_no_hidden_row(filled):
+    """Such a function runs before a filter that costs more: without the barrier it would be shown every version."""
+    run = filled.admit("shop", DAY)
+    filled.workspace(run)
+    filled.fail(run, filled.build(run, "fct_orders", DAY, amounts=(666,)), DAY)
+    developer = filled.session(Role.DEVELOPER)
+    seen: list[str] = []
+    developer.add_notice_handler(lambda notice: seen.append(notice.message_primary or ""))
+    developer.execute(
+        "create function pg_temp.leak(integer) returns boolean language plpgsql cost 0.0000001 as"
+        " $$ begin raise notice 'saw %', $1; return true; end $$"
+    )
+    for query in ("select from safe.fct_orders where pg_temp.leak(amount)", "select from safe.dim_sizes where pg_temp.leak(amount)"):
+        developer.execute(query)
+    assert len(seen) == 2 + 2  # the other day's two rows, and the dimension's two
+    developer.execute("select from safe.fct_orders where day = %s and pg_temp.leak(amount)", [DAY])
+    assert len(seen) == 4
+
+
+def test_the_version_that_was_replaced_is_hidden_and_kept(filled, correction):
+    correction()
+    assert filled.amounts("fct_orders", DAY) == [5, 6]
+    owner = filled.session(Role.OWNER)
+    assert owner.execute("select amount from curated.fct_orders where day = %s order by 1", [DAY]).fetchall() == [
+        (1,), (2,), (5,), (6,)
+    ]  # fmt: skip
+
+
+def test_publishes_of_one_month_at_the_same_time_both_succeed(platform):
+    """The first publish of a month makes the month's table; whoever comes second waits for it and goes on."""
+    import threading
+
+    runs = {}
+    for domain, feed, staged in (("shop", "orders", "stg_orders"), ("weather", "readings", "stg_readings")):
+        run = platform.admit(domain, DAY)
+        platform.deliver(run, feed, DAY)
+        platform.workspace(run)
+        version = platform.build(run, staged, DAY)
+        platform.judge(run, version, DAY)
+        runs[domain] = (run, version, platform.session(Role.PUBLISHER))
+    failures: list[Exception] = []
+
+    def publish(run, version, connection):
+        try:
+            connection.execute("select interlock.publish(%s, %s, %s, %s)", [run.run_id, run.token, DAY, [version]])
+        except Exception as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=publish, args=item) for item in runs.values()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert platform.amounts("stg_orders", DAY) == platform.amounts("stg_readings", DAY) == [1, 2]
