@@ -10,7 +10,6 @@ import sys
 
 from rich.console import Console
 from rich.table import Table
-
 from tests.benchmarks import bulk, day, landing, orchestrated, serving, year
 from tests.benchmarks.figures import Figure
 

@@ -1,4 +1,6 @@
-"""The reference: the same work as bare SQL. COPY, INSERT ... SELECT for each model, one aggregate statement of checks a table.
+"""The reference: the same work as bare SQL.
+
+COPY, INSERT ... SELECT for each model, one aggregate statement of checks a table.
 
 The models' SQL is what dbt compiles them to, so both sides compute the same rows; the checks are the
 row-level checks of the contracts, each as one aggregate in one statement for its table.
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from psycopg import sql
+from tests.benchmarks.platform import dbt_environment
 
 from interlock.contracts.checks import CheckKind
 from interlock.contracts.loading import checks_of, load_contracts
@@ -21,7 +24,6 @@ from interlock.quality import subjects, violations
 from interlock.transform.candidates import in_workspace
 from interlock.transform.lineage import Lineage
 from interlock.transform.project import invoke
-from tests.benchmarks.platform import dbt_environment
 
 if TYPE_CHECKING:
     from interlock.contracts.model import Catalog, Contract
@@ -79,8 +81,8 @@ class Bare:
                 contract = self.catalog[name]
                 if contract.layer is not Layer.RAW:
                     names = ", ".join(f'"{c.name}"' for c in contract.columns)
-                    lines = f"insert into {self._table(contract)} ({names}) select {names} from ({self._compiled[name]}) as built"
-                    connection.execute(lines.encode())
+                    built = f"select {names} from ({self._compiled[name]}) as built"
+                    connection.execute(f"insert into {self._table(contract)} ({names}) {built}".encode())
             connection.execute("analyze")
 
     def check(self) -> None:

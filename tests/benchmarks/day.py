@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+from tests.benchmarks.figures import Figure, middle, seconds, timed
+from tests.benchmarks.platform import ROOT, days, dbt_environment, deliver, interlock, scratch
+
 from interlock.db.connection import Role
 from interlock.pipeline import chain
-from tests.benchmarks.figures import Figure, middle, seconds
-from tests.benchmarks.platform import ROOT, days, dbt_environment, deliver, interlock, scratch
 
 FEW, MANY, ROUNDS = 30, 350, 7
 JANUARY = date(2013, 1, 1)
@@ -47,17 +48,17 @@ def figures() -> Iterator[Figure]:
 def _days_after(number: int) -> list[float]:
     """Seconds for each of the next days, in this (warm) process."""
     # The first warms the process up and is not counted.
-    return [
-        seconds(lambda: chain.run("flight_operations", [day], trigger="benchmark", by="benchmark"))  # noqa: B023
-        for day in days(JANUARY, number + ROUNDS)[number:]
-    ][1:]
+    return timed(_run_here, days(JANUARY, number + ROUNDS)[number:])[1:]
+
+
+def _run_here(day: str) -> None:
+    chain.run("flight_operations", [day], trigger="benchmark", by="benchmark")
 
 
 def _cold_days(number: int) -> list[float]:
-    return [
-        seconds(lambda: interlock("run", "flight_operations", "--partition", day))
-        for day in days(JANUARY, number + 3)[number:]
-    ]  # noqa: B023
+    return timed(
+        lambda day: interlock("run", "flight_operations", "--partition", day), days(JANUARY, number + 3)[number:]
+    )
 
 
 def _cold_dbt_build(folder: Path) -> None:
@@ -69,5 +70,5 @@ def _cold_dbt_build(folder: Path) -> None:
             "--target-path", str(folder / "target"), "--log-path", str(folder / "logs"),
         ],
         check=True, capture_output=True,
-        env={**os.environ, **dbt_environment(Role.DEVELOPER, "dbt_benchmark"), "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
+        env={**os.environ, **dbt_environment(Role.DEVELOPER, "dbt_benchmark")},
     )  # fmt: skip

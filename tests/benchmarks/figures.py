@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from statistics import median, quantiles
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Figure(BaseModel):
-    """One measured thing: ours, the reference measured beside it (None where the target is absolute), and the target."""
+    """One measured thing, the reference measured beside it (None where the target is absolute), and the target."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,6 +43,11 @@ def seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def timed(work: Callable[[str], object], arguments: Iterable[str]) -> list[float]:
+    """How long the work takes with each argument."""
+    return [seconds(lambda: work(argument)) for argument in arguments]  # noqa: B023
 
 
 def middle(times: list[float]) -> float:

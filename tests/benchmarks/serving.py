@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 
 from psycopg.types.json import Jsonb
+from tests.benchmarks.figures import Figure, middle, p95, seconds, timed
+from tests.benchmarks.platform import scratch
 
 from interlock.db.connection import Role, connect
-from tests.benchmarks.figures import Figure, middle, p95, seconds
-from tests.benchmarks.platform import scratch
 
 ASKED, PUBLISHED = 300, 40
 FIRST = date(2013, 1, 1)
@@ -49,10 +49,7 @@ def figures() -> Iterator[Figure]:
 def _reading(partitions: int) -> Iterator[Figure]:
     with connect(Role.CONSUMER, autocommit=True) as consumer, connect(Role.ADMIN, autocommit=True) as admin:
         days = [str(FIRST + timedelta(days=number % partitions)) for number in range(ASKED)]
-        asked = [
-            seconds(lambda: consumer.execute("select interlock.is_safe(%s, %s)", [DATASET, day]).fetchone())
-            for day in days
-        ]  # noqa: B023
+        asked = timed(lambda day: consumer.execute("select interlock.is_safe(%s, %s)", [DATASET, day]).fetchone(), days)
         yield Figure(what="interlock.is_safe (p95)", ours=p95(asked) * 1000, unit="ms", target="under 1 ms")
         # The bare table: the same rows in one plain table with an index on the day.
         admin.execute(f"create table public.plain as select id, day, amount from safe.{DATASET}".encode())
@@ -75,14 +72,9 @@ def _reading(partitions: int) -> Iterator[Figure]:
             target="at most 1.6 x",
         )
         ours = middle(
-            [
-                seconds(lambda: consumer.execute(one.format(f"safe.{DATASET}").encode(), [day]).fetchone())
-                for day in days
-            ]
-        )  # noqa: B023
-        bare = middle(
-            [seconds(lambda: admin.execute(one.format("public.plain").encode(), [day]).fetchone()) for day in days]
-        )  # noqa: B023
+            timed(lambda day: consumer.execute(one.format(f"safe.{DATASET}").encode(), [day]).fetchone(), days)
+        )
+        bare = middle(timed(lambda day: admin.execute(one.format("public.plain").encode(), [day]).fetchone(), days))
         yield Figure(
             what="one partition of safe.*, more than of the bare table",
             ours=(ours - bare) * 1000,
@@ -92,7 +84,7 @@ def _reading(partitions: int) -> Iterator[Figure]:
 
 
 class Publisher:
-    """Publishes partitions of one small dataset through the database's own functions, with no gate's evidence but one clause's."""
+    """Publishes partitions of one small dataset through the database's own functions, on one clause's evidence."""
 
     def __init__(self) -> None:
         self._stack = ExitStack()
@@ -104,7 +96,7 @@ class Publisher:
         }
         definition = {
             "name": DATASET, "domain": "bench", "layer": "curated", "grain": "day", "partition_column": "day",
-            "columns": [{"name": "id", "type": "integer"}, {"name": "day", "type": "date"}, {"name": "amount", "type": "integer"}],
+            "columns": [{"name": n, "type": t} for n, t in (("id", "integer"), ("day", "date"), ("amount", "integer"))],
             "on_gate_failure": "withhold", "lease": "7 days", "owner": "bench", "contract_version": "1.0.0",
             "content_digest": "x", "clause_digest": "x", "clauses": ["one"],
         }  # fmt: skip
@@ -120,7 +112,7 @@ class Publisher:
         admitted = (
             self._by[Role.OPERATOR]
             .execute(
-                "select run_id, token from interlock.admit_run(%s, 'bench', %s, 'bench', 'bench', interval '10 minutes')",
+                "select run_id, token from interlock.admit_run(%s, 'bench', %s, 'bench', 'bench', '10 minutes')",
                 [f"bench {part}", [part]],
             )
             .fetchone()

@@ -9,27 +9,21 @@ from collections.abc import Callable, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from interlock.contracts.loading import load_contracts
-from interlock.db.connection import Role, statement
 from interlock.errors import InterlockError, PermanentFailure, TransientFailure, UsageError
 from interlock.pipeline import registry
-from interlock.pipeline.runs import (
-    Blocked,
-    Outcome,
-    Phase,
-    Session,
-    admitted,
-    failure_message,
-    is_retry_useful,
-    resumed,
-)
+from interlock.pipeline.hindrances import Blocked, failure_message, is_retry_useful
+from interlock.pipeline.runs import Outcome, Phase, Session, admitted, resumed, said_but_not_raised
 
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[Phase, Outcome], None]
 
+# What passed a gate is published although a sibling failed it: whoever stops at the failure would leave it lying.
+PUBLISHED_AFTER = {Phase.GATE_STAGED: Phase.PUBLISH_STAGED, Phase.GATE_CURATED: Phase.PUBLISH_CURATED}
+
 
 class Report(BaseModel):
-    """How a run ended: what it published, and what did not get through, with the first reason of each."""
+    """How a run ended: what it published above raw, and what did not get through."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,21 +54,23 @@ def run(domain: str, partitions: Sequence[str], *, trigger: str, by: str, progre
     with admitted(domain, partitions, run_key=key, trigger=trigger, by=by, is_one_process=True) as session:
         try:
             for phase, work in WORK.items():
-                with session.phase(phase):
-                    outcome = work(session)
+                outcome = session.perform(phase, work)
                 for item in outcome.blocked:
                     blocked.setdefault((item.dataset, item.partition), item)
                 if progress:
                     progress(phase, outcome)
+            published = session.rows("published.sql")
         except BaseException as error:
-            _finish(session, "failed", f"{type(error).__name__}: {error}")
+            with said_but_not_raised():
+                session.finish("failed", _said(error))
+            _tell_owners()
             raise
-        published = session.connection(Role.OPERATOR).execute(statement("pipeline/published.sql"), {"run_id": session.run.run_id})
-        done = tuple((dataset, partition) for dataset, partition in published)
-        _finish(session, "failed" if blocked else "succeeded", failure_message(tuple(blocked.values())) or None)
+        found = tuple(blocked.values())
+        session.finish("failed" if found else "succeeded", failure_message(found) or None)
+        _tell_owners()
         return Report(
             run_id=session.run.run_id, domain=domain, partitions=tuple(partitions),
-            published=done, blocked=tuple(blocked.values()),
+            published=tuple((dataset, partition) for dataset, partition in published), blocked=found,
         )  # fmt: skip
 
 
@@ -83,8 +79,7 @@ def admit(domain: str, partitions: Sequence[str], *, run_key: str, trigger: str,
     _check(domain, partitions)
     registry.register(load_contracts(), by)
     with admitted(domain, partitions, run_key=run_key, trigger=trigger, by=by, is_one_process=False) as session:
-        with session.phase(Phase.ADMIT):
-            pass
+        session.perform(Phase.ADMIT, lambda _: Outcome())
         return session.run.run_id
 
 
@@ -97,20 +92,35 @@ def run_phase(phase: Phase, run_key: str) -> Outcome:
 
     with resumed(run_key) as session:
         try:
-            with session.phase(phase):
-                outcome = WORK[phase](session)
-                if outcome.blocked:
-                    raise _failure(outcome.blocked)
-        except TransientFailure:
-            raise
+            _require_phase_before(session, phase)
+            outcome = session.perform(phase, WORK[phase])
+            if outcome.blocked:
+                if phase in PUBLISHED_AFTER:
+                    WORK[PUBLISHED_AFTER[phase]](session)
+                raise _failure(outcome.blocked)
         except BaseException as error:
-            _finish(session, "failed", f"{type(error).__name__}: {error}")
+            is_over = not isinstance(error, TransientFailure)
+            with said_but_not_raised():
+                session.finish("failed", _said(error)) if is_over else session.pause(_said(error))
+            _tell_owners()
             raise
         if phase is Phase.PUBLISH_CURATED:
-            _finish(session, "succeeded")
-        else:
-            _tell_owners()
+            session.finish("succeeded")
+        _tell_owners()
         return outcome
+
+
+def _require_phase_before(session: Session, phase: Phase) -> None:
+    """Refuses a phase whose predecessor did not do its work: a task that was marked successful by hand did none."""
+    order = list(Phase)
+    before = order[order.index(phase) - 1]
+    states = dict(session.rows("last_attempts.sql"))
+    if states.get(before) != "completed":
+        found = f"was recorded as {states[before]}" if before in states else "has not run"
+        raise PermanentFailure(
+            f"`{phase}` cannot run: `{before}` before it {found} in run {session.run.run_id}. Nothing was published.",
+            fix=f"Clear the run from `{before}` on. Marking a task as successful does not do its work.",
+        )
 
 
 def _failure(blocked: Sequence[Blocked]) -> InterlockError:
@@ -120,9 +130,8 @@ def _failure(blocked: Sequence[Blocked]) -> InterlockError:
     )
 
 
-def _finish(session: Session, state: str, message: str | None = None) -> None:
-    session.finish(state, message)
-    _tell_owners()
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _tell_owners() -> None:
