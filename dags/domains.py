@@ -1,7 +1,7 @@
 """
-# One pipeline for each domain
+# One DAG for each domain
 
-**What.** Takes one day of a domain from its landing folder to its curated tables: `admit → load →
+**What.** Airflow takes one day of a domain from its landing folder to its curated tables, as `admit → load →
 gate → stage → gate → publish → build → gate → publish`. Every DAG here is generated from the
 contracts; there is nothing to edit when a dataset is added.
 

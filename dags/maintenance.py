@@ -5,16 +5,22 @@
 has been replaced since), renews the leases of datasets whose served versions are intact, and tells
 owners what they have not been told yet.
 
+**When it is red.** A rebuild was blocked: the log names the partitions, which stay unsafe. It is tried
+again a few times, and then left to a person: rerun the partition, or `interlock rebuild`.
+
 **What a rerun does.** The same again; with nothing queued it does nothing.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import dag, task
+
+BY = "airflow:maintenance"
 
 
 @dag(
     dag_id="interlock_maintenance",
+    description="Carries out queued rebuilds, renews leases, tells owners.",
     doc_md=__doc__,
     schedule="*/5 * * * *",
     start_date=datetime(2013, 1, 1, tzinfo=UTC),
@@ -24,19 +30,17 @@ from airflow.sdk import dag, task
     tags=["interlock"],
 )
 def maintenance() -> None:
-    @task
+    @task(execution_timeout=timedelta(hours=2))
     def rebuild() -> list[str]:
-        from interlock.recovery.rebuilds import carry_out
+        from interlock.recovery import rebuilds
 
-        return [
-            f"{r.domain} {' '.join(r.partitions)}: {len(r.blocked)} blocked" for r in carry_out("airflow:maintenance")
-        ]
+        return rebuilds.described(rebuilds.carry_out(BY))
 
     @task
     def renew_and_tell() -> None:
         from interlock.safety import leases, notices
 
-        leases.renew("airflow:maintenance")
+        leases.renew(BY)
         notices.drain()
 
     # Two leaves: a failed rebuild must be seen, and must not hold up the leases.

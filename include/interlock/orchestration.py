@@ -53,6 +53,8 @@ def airflow_environment(port: int, *, with_overrides: bool = False) -> dict[str,
         "CORE__PARALLELISM": PARALLELISM,
         "CORE__LOAD_EXAMPLES": False,
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": False,
+        # Every file in `dags/` is one; Airflow would pass over those that do not spell both of two words.
+        "CORE__DAG_DISCOVERY_SAFE_MODE": False,
         "CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
         "CORE__FERNET_KEY": _fernet_key(secret_key()),
         "CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{name}:{role}" for name, role in USERS.items()),

@@ -55,13 +55,13 @@ def show_explanation(found: Explanation, console: Console | None = None) -> None
 
     console = console or Console(highlight=False)
     for line in sentences(found.answer):
-        console.print(Text(line))
+        console.print(Text(line), soft_wrap=True)
     if found.rebuild_queued_at is not None:
-        console.print(Text(f"  A rebuild is queued since {found.rebuild_queued_at:%Y-%m-%d %H:%M} UTC."))
+        console.print(Text(f"  A rebuild is queued since {found.rebuild_queued_at:%Y-%m-%d %H:%M} UTC."), soft_wrap=True)
     for judgement in found.judgements:
         _show_judgement(judgement, console)
     if found.note:
-        console.print(Text(f"\n{found.note}"))
+        console.print(Text(f"\n{found.note}"), soft_wrap=True)
 
 
 def _show_judgement(judgement: Judgement, console: Console) -> None:
@@ -74,7 +74,8 @@ def _show_judgement(judgement: Judgement, console: Console) -> None:
         Text(
             f"Verdict {judgement.verdict_id}: {judgement.dataset} {judgement.partition} version {judgement.version} "
             f"{judgement.outcome} under contract {judgement.contract_version} at {judgement.judged_at:%Y-%m-%d %H:%M:%S} UTC"
-        )
+        ),
+        soft_wrap=True,
     )
     if not judgement.findings:
         console.print(Text("  Every check succeeded."))

@@ -11,6 +11,9 @@ from interlock.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from interlock.contracts.lint import LintReport
+    from interlock.pipeline.activation import Activation
+
+SHOWN_FINDINGS = 10
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +22,7 @@ def register(app: typer.Typer) -> None:
     group.command("lint")(lint)
     group.command("show")(show)
     group.command("init")(init)
+    group.command("activate")(activate)
     app.add_typer(group, name="contract")
 
 
@@ -71,6 +75,39 @@ def init(
     for note in made.review:
         typer.echo(f"  - {note}")
     typer.echo("Then: interlock contract lint; interlock contract lint --record")
+
+
+def activate(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it, only say what would become unsafe.")] = False,
+) -> None:
+    """Judge what is served by contracts whose blocking clauses changed, then make them active.
+
+    Exits 0 where everything served passes (or nothing changed), 3 where something is or would become unsafe.
+    """
+    from interlock.pipeline.activation import activate as activated
+    from interlock.pipeline.runs import actor
+
+    done = activated(actor(), commit=yes)
+    for item in done:
+        typer.echo(_told_activation(item))
+    if not done:
+        typer.echo("No contract has other blocking clauses than those that are active.")
+    elif not yes:
+        typer.echo("Nothing was changed. Make it so with: interlock contract activate --yes")
+    raise typer.Exit(Exit.UNSAFE if any(item.unsafe for item in done) else Exit.OK)
+
+
+def _told_activation(item: Activation) -> str:
+    judged = _number(item.judged, "served partition")
+    changed = f"{item.before} -> {item.after}" if item.before != item.after else item.after
+    lines = [f"{item.dataset} {changed}: {judged} judged, {item.judged - len(item.unsafe)} pass."]
+    verb = "is unsafe" if item.is_active else "would become unsafe"
+    lines += [f"  {finding.partition} {verb}: {finding.reason}" for finding in item.unsafe[:SHOWN_FINDINGS]]
+    if len(item.unsafe) > SHOWN_FINDINGS:
+        lines.append(f"  ... and {len(item.unsafe) - SHOWN_FINDINGS} more.")
+    if item.unsafe and item.readers:
+        lines.append(f"  With them, what was built from them in: {', '.join(item.readers)}.")
+    return "\n".join(lines)
 
 
 def _told(report: LintReport) -> str:

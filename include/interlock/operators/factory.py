@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from interlock.contracts.model import Catalog
     from interlock.operators.domains import Domain
 
+DOCUMENTATION = {
+    Phase.ADMIT: "Claims the partition, so that no other run interleaves. Retries while another run holds it.",
+    Phase.LOAD: "Appends what was delivered to raw. Retries while a file is missing, until it is late.",
+    Phase.GATE_RAW: "Did what the contract promised arrive, whole? Accepts the load, or fails.",
+    Phase.STAGE: "Builds and seals the staged candidates, where something changed.",
+    Phase.GATE_STAGED: "Judges the staged candidates. Fails where one is blocked; its siblings are published.",
+    Phase.PUBLISH_STAGED: "Serves what has a passing verdict; the database refuses anything else.",
+    Phase.BUILD: "Builds and seals the curated candidates. Retries while another domain's partition is missing.",
+    Phase.GATE_CURATED: "Judges the curated candidates. Fails where one is blocked; its siblings are published.",
+    Phase.PUBLISH_CURATED: "Serves what has a passing verdict, and ends the run.",
+}
 PUBLISHES = {Phase.PUBLISH_STAGED: Layer.STAGED, Phase.PUBLISH_CURATED: Layer.CURATED}
 
 
@@ -28,7 +39,7 @@ def domain_dag(name: str, domain: Domain, catalog: Catalog, documentation: str) 
         doc_md=documentation,
         schedule=CronDataIntervalTimetable(domain.schedule, timezone="UTC"),
         start_date=datetime.combine(domain.start, time.min, UTC),
-        # The last day's interval ends one day later, and it is to run.
+        # Compared with the beginnings of data intervals, so the last day runs too.
         end_date=datetime.combine(domain.end, time.min, UTC) if domain.end else None,
         catchup=False,
         max_active_runs=2,
@@ -50,6 +61,8 @@ def domain_dag(name: str, domain: Domain, catalog: Catalog, documentation: str) 
                 task_id=phase.value,
                 domain=name,
                 phase=phase,
+                days=(domain.start, domain.end),
+                doc_md=DOCUMENTATION[phase],
                 outlets=_assets(name, PUBLISHES.get(phase), catalog),
                 execution_timeout=timedelta(hours=2),
             )

@@ -7,15 +7,15 @@ a verdict nor disturb a reader; a changed input, model or contract rebuilds what
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from interlock.contracts.loading import checks_of
 from interlock.contracts.model import Grain, Layer
-from interlock.db.connection import Role, statement
-from interlock.pipeline.runs import Blocked
+from interlock.pipeline import deadlines
+from interlock.pipeline.hindrances import Blocked
 
 if TYPE_CHECKING:
     from interlock.pipeline.runs import Session
@@ -25,16 +25,21 @@ Input = tuple[str, str, int | None]  # dataset, partition, version; None while t
 
 
 class Served(BaseModel):
-    """What is served of one partition."""
+    """What is served of one partition, and what stands against using it (`problem`, and where that began)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    dataset: str
+    partition: str
     version: int | None
     is_safe: bool
     is_judged_by_active_clauses: bool
     code_version: str | None
     problem: str
+    began_in: str
+    began_at: str
     is_missing: bool
+    is_awaited: bool  # another run is at work on it
 
 
 class Group(BaseModel):
@@ -67,10 +72,8 @@ class Planner:
             for name in session.lineage.order
             if self._catalog[name].layer is layer and self._catalog[name].domain == session.run.domain
         ]
-        upstream = {edge.upstream for name in self._datasets for edge in self._lineage.upstream(name)}
-        self._compared = {name: self._compared_with(name) for name in self._datasets}
-        self._served = self._read_served([*self._datasets, *upstream, *(n for names in self._compared.values() for n in names)])
-        self._inputs = self._read_inputs(self._datasets)
+        self._served = self._read_served()
+        self._inputs = self._read_inputs()
         self._building: dict[str, set[str]] = defaultdict(set)
         self._blocked: dict[tuple[str, str], Blocked] = {}
         self._forced: set[tuple[str, str]] = set()
@@ -81,35 +84,17 @@ class Planner:
         while missing := self._half_built():
             self._forced |= missing
             wanted = self._considered()
-        groups: list[Group] = []
-        for names in self._agreeing():
-            pins: dict[str, dict[str, int]] = defaultdict(dict)
-            for name in names:
-                for edge in self._lineage.upstream(name):
-                    if edge.upstream not in names:
-                        pins.setdefault(edge.upstream, {})
-                for dataset, partition, version in wanted[name]:
-                    if dataset not in names and version is not None:
-                        pins[dataset][partition] = version
-                for dataset in self._compared[name] - set(names) - {d for group in groups for d in group.partitions}:
-                    pins[dataset] |= self._safe_versions(dataset, self._building[name])
-            groups.append(
-                Group(partitions={name: tuple(sorted(self._building[name])) for name in names}, pins=dict(pins))
-            )
-        return Plan(groups=tuple(groups), blocked=tuple(self._blocked.values()))
+        groups = tuple(self._group(names, wanted) for names in self._agreeing())
+        return Plan(groups=groups, blocked=tuple(self._blocked.values()))
 
-    def _compared_with(self, name: str) -> set[str]:
-        """Other datasets that the checks of a dataset look at: its gate must find them in the workspace, inputs or not."""
-        named = {check.arguments.get("dataset") for check in checks_of(self._catalog[name])}
-        return {other for other in named if other in self._catalog and self._catalog[other].layer is not Layer.RAW}
-
-    def _safe_versions(self, dataset: str, partitions: set[str]) -> dict[str, int]:
-        """What may be pinned of a dataset for these partitions: what is not safe is left out, and its checks then fail."""
-        return {
-            partition: served.version
-            for (name, partition), served in self._served.items()
-            if name == dataset and served.is_safe and served.version and (partition == "all" or partition in partitions)
+    def _group(self, names: list[str], wanted: dict[str, set[Input]]) -> Group:
+        pins: dict[str, dict[str, int]] = {
+            edge.upstream: {} for name in names for edge in self._lineage.upstream(name) if edge.upstream not in names
         }
+        for dataset, partition, version in set().union(*(wanted[name] for name in names)):
+            if version is not None:
+                pins[dataset][partition] = version
+        return Group(partitions={name: tuple(sorted(self._building[name])) for name in names}, pins=pins)
 
     def _considered(self) -> dict[str, set[Input]]:
         """What has to be built, inputs first, with the inputs that each dataset wants."""
@@ -141,7 +126,7 @@ class Planner:
             for upstream in self._mapped(edge, partition):
                 found = self._input(edge.upstream, upstream)
                 if isinstance(found, Blocked):
-                    self._blocked[name, partition] = found.model_copy(update={"dataset": name, "partition": partition})
+                    self._blocked[name, partition] = found.holds_back(name, partition)
                     return
                 inputs.add(found)
         if (name, partition) not in self._forced and self._is_unchanged(name, partition, inputs):
@@ -149,21 +134,22 @@ class Planner:
         self._building[name].add(partition)
         wanted |= inputs
 
-    def _mapped(self, edge: Edge, partition: str) -> list[str]:
+    def _mapped(self, edge: Edge, partition: str) -> Iterable[str]:
         """The partitions of the upstream dataset that one partition of the reader is made from."""
-        upstream_is_daily = self._catalog[edge.upstream].partition.grain is Grain.DAY
-        if not upstream_is_daily:
-            return ["all"]
+        if self._catalog[edge.upstream].partition.grain is Grain.ALL:
+            return ("all",)
         if edge.mapping == "same":
-            return [partition]
-        known = sorted(
-            day for (dataset, day), served in self._served.items() if dataset == edge.upstream and served.is_safe
-        )
-        known = sorted({*known, *self._building[edge.upstream]})
-        if edge.mapping == "window":
-            first = str(date.fromisoformat(partition) - timedelta(days=edge.lookback))
-            return sorted({partition, *(day for day in known if first <= day <= partition)})
-        return known
+            return (partition,)
+        # Of a window and of `all`, what was ever served must be read: left out, it would be missing from the result.
+        known = {
+            day
+            for (dataset, day), served in self._served.items()
+            if dataset == edge.upstream and (served.version is not None if edge.reopens else served.is_safe)
+        } | self._building[edge.upstream]
+        if edge.mapping == "all":
+            return known
+        first = _earlier(partition, edge.lookback)
+        return {partition, *(day for day in known if first <= day <= partition)}
 
     def _input(self, dataset: str, partition: str) -> Input | Blocked:
         if partition in self._building[dataset]:
@@ -171,15 +157,23 @@ class Planner:
         if (dataset, partition) in self._blocked:
             return self._blocked[dataset, partition]
         served = self._served.get((dataset, partition))
-        if served is not None and served.is_safe and served.version is not None:
+        if served is None or served.is_missing:
+            return self._missing(dataset, partition, is_awaited=served is not None and served.is_awaited)
+        if served.is_safe:
             return (dataset, partition, served.version)
-        is_missing = served is None or served.is_missing
-        reason = "has no safe version yet" if is_missing else f"is not safe: {served.problem}" if served else ""
+        return Blocked(dataset=served.began_in, partition=served.began_at, reason=f"it is not safe: {served.problem}")
+
+    def _missing(self, dataset: str, partition: str, *, is_awaited: bool) -> Blocked:
+        """An input without a version is waited for until it is due, and as long as somebody is at work on it."""
+        contract = self._catalog[dataset]
+        is_late = deadlines.has_passed(self._session, contract, partition) and not is_awaited
+        due = f"; it was due by {deadlines.due(contract, partition):%Y-%m-%d %H:%M} UTC" if is_late else " yet"
         return Blocked(
             dataset=dataset,
             partition=partition,
-            reason=f"its input {dataset} {partition} {reason}",
-            retry_helps=is_missing,
+            reason=f"it has no safe version{due}",
+            fix=f"Run {contract.domain} for {partition} first.",
+            retry_helps=not is_late,
         )
 
     def _is_unchanged(self, name: str, partition: str, inputs: set[Input]) -> bool:
@@ -208,26 +202,31 @@ class Planner:
             is_open = is_plain
         return together
 
-    def _read_served(self, datasets: list[str]) -> dict[tuple[str, str], Served]:
-        rows = self._session.connection(Role.OPERATOR).execute(statement("pipeline/served.sql"), {"datasets": datasets})
-        return {
-            (dataset, partition): Served(
-                version=version,
-                is_safe=is_safe,
-                is_judged_by_active_clauses=is_current,
-                code_version=code,
-                problem=problem,
-                is_missing=is_missing,
-            )
-            for dataset, partition, version, is_safe, is_current, code, problem, is_missing in rows
-        }
+    def _read_served(self) -> dict[tuple[str, str], Served]:
+        since: dict[str, date | None] = dict.fromkeys(self._datasets)
+        days = self._session.run.days
+        for edge in (edge for name in self._datasets for edge in self._lineage.upstream(name)):
+            since.setdefault(edge.upstream, None)
+            if self._catalog[edge.upstream].partition.grain is Grain.DAY and edge.mapping != "same":
+                is_window = edge.mapping == "window" and days
+                first = date.fromisoformat(_earlier(min(days), edge.lookback)) if is_window else date.min
+                since[edge.upstream] = min(first, since[edge.upstream] or date.max)
+        rows = self._session.rows(
+            "served.sql",
+            datasets=list(since), since=list(since.values()), partitions=[*days, "all"],
+        )  # fmt: skip
+        fields = tuple(Served.model_fields)
+        return {(row[0], row[1]): Served(**dict(zip(fields, row, strict=True))) for row in rows}
 
-    def _read_inputs(self, datasets: list[str]) -> dict[tuple[str, str], set[Input]]:
+    def _read_inputs(self) -> dict[tuple[str, str], set[Input]]:
         found: dict[tuple[str, str], set[Input]] = defaultdict(set)
-        rows = self._session.connection(Role.OPERATOR).execute(
-            statement("pipeline/served_inputs.sql"),
-            {"datasets": datasets, "partitions": [*self._session.run.partitions, "all"]},
+        rows = self._session.rows(
+            "served_inputs.sql", datasets=self._datasets, partitions=[*self._session.run.days, "all"]
         )
         for dataset, partition, *input_of in rows:
             found[dataset, partition].add((input_of[0], input_of[1], input_of[2]))
         return found
+
+
+def _earlier(day: str, days: int) -> str:
+    return (date.fromisoformat(day) - timedelta(days=days)).isoformat()

@@ -164,7 +164,8 @@ class Session:
             Role.OPERATOR, "start_phase", self.run.run_id, phase.value, self._lease
         )
         try:
-            outcome = work(self)
+            with translated():
+                outcome = work(self)
         except BaseException as error:
             with said_but_not_raised():
                 kind = type(error).__name__

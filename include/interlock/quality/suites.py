@@ -77,7 +77,9 @@ def warm() -> EphemeralDataContext:
         from interlock.quality import expectations  # noqa: F401 (registers what GX lacks)
 
         # What fails is evidence and belongs in the verdict; GX would print whole statements, values included.
-        logging.getLogger("great_expectations").setLevel(logging.CRITICAL + 1)
+        # One of its modules sets a level of its own.
+        for name in ("great_expectations", "great_expectations.data_context.types.base"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         logging.captureWarnings(capture=False)  # GX switches it on for the whole process
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)

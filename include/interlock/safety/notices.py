@@ -132,17 +132,27 @@ def _send(message: Message) -> bool:
     """Whether the owner was told: by at least one of their URLs, or by the log where they have none."""
     urls = settings().notify_urls.get(message.owner, [])
     if not urls:
-        logger.warning("nobody to tell (no notify_urls for %r): %s", message.owner, message.title)
+        logger.info("nobody to tell (no notify_urls for %r): %s", message.owner, message.title)
         return True
-    import apprise
-
-    kind = apprise.NotifyType.SUCCESS if message.kind == "cleared" else apprise.NotifyType.FAILURE
     accepted = 0
     for number, url in enumerate(urls, start=1):
-        channel = apprise.Apprise()
-        if channel.add(url) and channel.notify(title=message.title, body=message.body, notify_type=kind):
+        if _is_accepted(url, message):
             accepted += 1
         else:
             # Not the URL itself: most carry a secret.
             logger.warning("%r could not be told by URL %d of %d: %s", message.owner, number, len(urls), message.title)
     return accepted > 0
+
+
+def _is_accepted(url: str, message: Message) -> bool:
+    """Send one message to one URL; False where the URL is none that Apprise knows, or the other side refused."""
+    import warnings
+
+    with warnings.catch_warnings():
+        # Apprise imports modules that Python has deprecated: nothing that this platform's operator could mend.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import apprise
+
+        channel = apprise.Apprise()
+        kind = apprise.NotifyType.SUCCESS if message.kind == "cleared" else apprise.NotifyType.FAILURE
+        return bool(channel.add(url)) and bool(channel.notify(title=message.title, body=message.body, notify_type=kind))

@@ -7,18 +7,22 @@ always joins two datasets.
 from __future__ import annotations
 
 import hashlib
-from graphlib import TopologicalSorter
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from interlock.contracts.loading import checks_of
+from interlock.errors import PermanentFailure
 from interlock.transform.project import manifest
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
     from interlock.contracts.model import Catalog, Contract
+
+DBT_PACKAGES = ("dbt", "dbt_postgres")
 
 
 class Edge(BaseModel):
@@ -44,29 +48,53 @@ class Lineage:
             if node.resource_type in ("model", "source") and node.name in catalog
         }
         self.edges = tuple(self._edges(catalog))
-        sorter = TopologicalSorter({name: set[str]() for name in self._nodes})
+        self._upstream: dict[str, list[Edge]] = {name: [] for name in self._nodes}
         for edge in self.edges:
-            sorter.add(edge.downstream, edge.upstream)
-        self.order = tuple(sorter.static_order())
+            self._upstream[edge.downstream].append(edge)
+        self._code_versions: dict[str, str] = {}
+        try:
+            self.order = tuple(
+                TopologicalSorter({name: [e.upstream for e in into] for name, into in self._upstream.items()}).static_order()
+            )
+        except CycleError as error:
+            raise PermanentFailure(
+                f"These datasets wait for each other, none can be built first: {', '.join(error.args[1])}.",
+                fix="Take one of the checks that compare them with each other out of its contract.",
+            ) from error
 
     def upstream(self, dataset: str) -> tuple[Edge, ...]:
         """The edges into a dataset."""
-        return tuple(edge for edge in self.edges if edge.downstream == dataset)
+        return tuple(self._upstream.get(dataset, ()))
 
     def has_model(self, dataset: str) -> bool:
         """Whether the dataset is built by dbt or is a source that dbt reads."""
         return dataset in self._nodes
 
     def code_version(self, dataset: str) -> str:
-        """SHA-256 over the SQL that makes a dataset: its model, the steps it looks through, and the project's macros."""
-        digest = hashlib.sha256()
-        for unique_id in sorted(self._code_of(dataset)):
-            digest.update(self._manifest.nodes[unique_id].raw_code.encode() + b"\0")
-        project = self._manifest.metadata.project_name
-        for unique_id, macro in sorted(self._manifest.macros.items()):
-            if macro.package_name == project:
-                digest.update(unique_id.encode() + b"\0" + macro.macro_sql.encode() + b"\0")
-        return digest.hexdigest()
+        """SHA-256 over the SQL that makes a dataset: its model, the steps it looks through, and the macros they call."""
+        if dataset not in self._code_versions:
+            nodes = [self._manifest.nodes[unique_id] for unique_id in sorted(self._code_of(dataset))]
+            called = self._macros_of(macro for node in nodes for macro in node.depends_on.macros)
+            digest = hashlib.sha256()
+            for node in nodes:
+                digest.update(node.raw_code.encode() + b"\0")
+            for unique_id in sorted(called):
+                digest.update(unique_id.encode() + b"\0" + self._manifest.macros[unique_id].macro_sql.encode() + b"\0")
+            self._code_versions[dataset] = digest.hexdigest()
+        return self._code_versions[dataset]
+
+    def _macros_of(self, called: Iterable[str]) -> set[str]:
+        """The macros that are reached from some, less those that come with dbt: a new dbt is no new model."""
+        found: set[str] = set()
+        pending = list(called)
+        while pending:
+            unique_id = pending.pop()
+            macro = self._manifest.macros.get(unique_id)
+            if macro is None or unique_id in found or macro.package_name in DBT_PACKAGES:
+                continue
+            found.add(unique_id)
+            pending += macro.depends_on.macros
+        return found
 
     def _code_of(self, dataset: str) -> set[str]:
         found: set[str] = set()

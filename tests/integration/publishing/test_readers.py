@@ -69,6 +69,7 @@ def test_readers_of_every_kind_neither_delay_a_publish_nor_wait_for_it(filled):
     assert snapshot.execute(read, [DAY]).fetchall() == [(1,), (2,)]
     assert snapshot.execute("select interlock.is_safe('fct_orders', %s)", [DAY]).fetchone() == (True,)
     seen += [row[0] for row in cursor]
+    cursor.close()
     assert seen == [1, 2, 1, 2]
     snapshot.commit()
     assert snapshot.execute(read, [DAY]).fetchall() == [(5,), (6,)]

@@ -23,6 +23,7 @@ FILES = (
     "07_causes",
     "08_publish",
     "09_rights",
+    "10_activation",
 )
 
 
