@@ -89,9 +89,11 @@ class Platform:
 
     def call(self, role: Role, function: str, *arguments: Any) -> Any:
         """Call a function of the schema `interlock` as a role."""
-        row = self.as_(role).execute(
-            f"select * from interlock.{function}({', '.join(['%s'] * len(arguments))})".encode(), arguments
-        ).fetchone()
+        row = (
+            self.as_(role)
+            .execute(f"select * from interlock.{function}({', '.join(['%s'] * len(arguments))})".encode(), arguments)
+            .fetchone()
+        )
         return row if row is None or len(row) > 1 else row[0]
 
     def rows(self, role: Role, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
@@ -102,9 +104,7 @@ class Platform:
         """Register all datasets and the lineage; `changes` by dataset name."""
         for name in DATASETS:
             self.register_one(name, **changes.get(name, {}))
-        edges = [
-            {"upstream": u, "downstream": d, "mapping": m, "lookback": n, "reopens": r} for u, d, m, n, r in EDGES
-        ]
+        edges = [{"upstream": u, "downstream": d, "mapping": m, "lookback": n, "reopens": r} for u, d, m, n, r in EDGES]
         self.call(Role.OPERATOR, "register_lineage", Jsonb(edges))
 
     def register_one(self, name: str, **changes: Any) -> None:
@@ -131,13 +131,16 @@ class Platform:
         """End a run, which frees its claims."""
         self.call(Role.OPERATOR, "finish_run", run.run_id, "succeeded", None)
 
-    def load(self, run: HandRun, feed: str, partition: str, amounts: Sequence[int] = (1, 2), *, finish: bool = True) -> int:
+    def load(
+        self, run: HandRun, feed: str, partition: str, amounts: Sequence[int] = (1, 2), *, finish: bool = True
+    ) -> int:
         """Load a delivery in one transaction; returns the load's id."""
         connection = self.as_(Role.LOADER)
         with connection.transaction():
             connection.execute("create temp sequence if not exists interlock_row_number")
             row = connection.execute(
-                "select interlock.begin_load(%s, %s, %s, %s, null, 'file.csv', 'h')", [run.run_id, run.token, feed, partition]
+                "select interlock.begin_load(%s, %s, %s, %s, null, 'file.csv', 'h')",
+                [run.run_id, run.token, feed, partition],
             ).fetchone()
             assert row is not None
             columns = b"(id, day, amount)"
@@ -154,7 +157,12 @@ class Platform:
         evidence = result.pop("evidence", [{"clause": c, "success": True} for c in ("rows", "keys")])
         results = [{"partition": p, "evidence": evidence, **result} for p in partitions]
         return self.rows(
-            Role.GATE, "select * from interlock.record_verdicts(%s, %s, %s, %s)", run.run_id, run.token, version, Jsonb(results)
+            Role.GATE,
+            "select * from interlock.record_verdicts(%s, %s, %s, %s)",
+            run.run_id,
+            run.token,
+            version,
+            Jsonb(results),
         )
 
     def fail(self, run: HandRun, version: int, *partitions: str) -> list[tuple[Any, ...]]:
@@ -192,8 +200,8 @@ class Platform:
                 continue  # built by this very run: its pin is there
             served = self.rows(
                 Role.BUILDER,
-                "select p.partition, p.version from interlock.readable_partition p join interlock.dataset d using (dataset_id)"
-                " where d.name = %s",
+                "select p.partition, p.version from interlock.readable_partition p"
+                " join interlock.dataset d using (dataset_id) where d.name = %s",
                 name,
             )
             pins = [{"partition": p, "version": v} for p, v in served if (name, p) not in skip]
@@ -290,7 +298,9 @@ def snapshots() -> set[str]:
 def filled(database: Any, server: Any, snapshots: set[str]) -> Iterator[Platform]:
     """Two days of everything, all safe. Filled once a session, then copied."""
     if SNAPSHOT in snapshots:
-        server.run(f"drop database {database.name} with (force)", f"create database {database.name} template {SNAPSHOT}")
+        server.run(
+            f"drop database {database.name} with (force)", f"create database {database.name} template {SNAPSHOT}"
+        )
         server.run(statement("db/migrations/sql/01_roles.sql"), database=database.name)
     else:
         with ExitStack() as stack:

@@ -186,6 +186,8 @@ def catalog(
         {"name": "day", "logicalType": "date", "physicalType": "date"},
         {"name": "amount", **number, "logicalTypeOptions": {"maximum": highest}},
     ]
+    if dataset == "sizes":
+        properties[1] = {"name": "day", "logicalType": "string"}
     token = "{delivered}" if grain == "all" else "{partition}"
     mode = "increment" if dataset == "sizes" else "full-partition"
     custom: dict[str, Any] = {"layer": layer, "partition": {"grain": grain}}
@@ -252,14 +254,20 @@ def test_a_feed_is_judged_load_by_load(filled: Platform, tmp_path: Path) -> None
     assert filled.state("orders", TUESDAY) == "safe"
 
 
-def test_an_increment_is_judged_in_all_its_accepted_loads(filled: Platform, tmp_path: Path) -> None:
+TOO_MUCH = ["amount: 1 of 1 rows"]
+
+
+@pytest.mark.parametrize(("amounts", "reasons"), [((99, 2), TOO_MUCH), ((2, 99), TOO_MUCH), ((2, 3), [])])
+def test_an_increment_is_judged_in_all_its_accepted_loads(
+    filled: Platform, tmp_path: Path, amounts: tuple[int, int], reasons: list[str]
+) -> None:
     run = filled.admit("shop", MONDAY)
-    filled.deliver(run, "sizes", "all", amounts=(99,))
-    filled.deliver(run, "sizes", "all", amounts=(2,))
+    for amount in amounts:
+        filled.deliver(run, "sizes", "all", amounts=(amount,))
     filled.finish(run)
     found = one(activate("tester", commit=True, catalog=catalog(tmp_path, "sizes")))
-    assert [finding.partition for finding in found.unsafe] == ["all"]
-    assert filled.state("sizes", "all") == "unsafe"
+    assert [finding.reason[:19] for finding in found.unsafe] == reasons
+    assert (filled.state("sizes", "all") == "unsafe") == bool(reasons)
 
 
 def test_clauses_about_other_datasets_see_what_is_served_of_them(filled: Platform, tmp_path: Path) -> None:

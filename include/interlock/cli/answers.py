@@ -37,7 +37,8 @@ def sentences(answer: Answer) -> Iterator[str]:
 def _standing(answer: Answer) -> str:
     if answer.version is None:
         return ""
-    return f" Version {answer.version} is served, judged under contract {answer.contract_version} (verdict {answer.verdict_id})."
+    verdict = f"judged under contract {answer.contract_version} (verdict {answer.verdict_id})"
+    return f" Version {answer.version} is served, {verdict}."
 
 
 def _reason(reason: Reason) -> Iterator[str]:
@@ -57,7 +58,9 @@ def show_explanation(found: Explanation, console: Console | None = None) -> None
     for line in sentences(found.answer):
         console.print(Text(line), soft_wrap=True)
     if found.rebuild_queued_at is not None:
-        console.print(Text(f"  A rebuild is queued since {found.rebuild_queued_at:%Y-%m-%d %H:%M} UTC."), soft_wrap=True)
+        console.print(
+            Text(f"  A rebuild is queued since {found.rebuild_queued_at:%Y-%m-%d %H:%M} UTC."), soft_wrap=True
+        )
     for judgement in found.judgements:
         _show_judgement(judgement, console)
     if found.note:
@@ -73,7 +76,8 @@ def _show_judgement(judgement: Judgement, console: Console) -> None:
     console.print(
         Text(
             f"Verdict {judgement.verdict_id}: {judgement.dataset} {judgement.partition} version {judgement.version} "
-            f"{judgement.outcome} under contract {judgement.contract_version} at {judgement.judged_at:%Y-%m-%d %H:%M:%S} UTC"
+            f"{judgement.outcome} under contract {judgement.contract_version} "
+            f"at {judgement.judged_at:%Y-%m-%d %H:%M:%S} UTC"
         ),
         soft_wrap=True,
     )

@@ -13,7 +13,9 @@ import typer
 from interlock.errors import UsageError
 
 JSON = typer.Option(False, "--json", help="Print the answer as JSON.")
-PARTITION = typer.Option(None, "--partition", "-p", help="A day as YYYY-MM-DD, or `all`. Without it: the dataset's window and freshness.")
+PARTITION = typer.Option(
+    None, "--partition", "-p", help="A day as YYYY-MM-DD, or `all`. Without it: the dataset's window and freshness."
+)
 DATASET = typer.Argument(help="The dataset's name.", show_default=False)
 
 
@@ -21,7 +23,9 @@ def register(app: typer.Typer) -> None:
     """Add this group's commands."""
     for command in (check, status, explain, renew):
         app.command()(command)
-    clock = typer.Typer(help="The time that freshness and leases are judged by: real, or a replay's.", no_args_is_help=True)
+    clock = typer.Typer(
+        help="The time that freshness and leases are judged by: real, or a replay's.", no_args_is_help=True
+    )
     clock.command("show")(show_clock)
     clock.command("set")(set_clock)
     clock.command("clear")(clear_clock)
@@ -29,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def check(dataset: str = DATASET, partition: str | None = PARTITION, as_json: bool = JSON) -> None:
-    """Is it safe to act on? Exit 0: safe. 3: unsafe or quarantined. 4: unknown or checking. 5: could not ask. 2: wrong usage."""
+    """Is it safe to act on? Exit 0: safe; 3: unsafe or quarantined; 4: unknown or checking; 5: could not ask; 2: usage."""
     from interlock.safety.answers import ask
 
     answer = ask(dataset, partition)
@@ -56,7 +60,9 @@ def status(
         typer.echo(found.model_dump_json(indent=2))
         return
     if domain is not None and not found.rows:
-        raise UsageError(f"Nothing is known of a domain {domain!r}.", fix="`interlock status` shows all domains that ever ran.")
+        raise UsageError(
+            f"Nothing is known of a domain {domain!r}.", fix="`interlock status` shows all domains that ever ran."
+        )
     from interlock.cli.matrices import show
 
     show(found)
@@ -77,13 +83,11 @@ def explain(dataset: str = DATASET, partition: str | None = PARTITION, as_json: 
 
 def renew() -> None:
     """Renew the lease of every dataset that is still served as it was judged. Judges nothing again."""
-    from interlock.db.connection import Role, connect
-    from interlock.db.failures import translated
     from interlock.pipeline.runs import actor
+    from interlock.safety import leases
 
-    with translated(), connect(Role.OPERATOR) as connection:
-        renewed = connection.execute("select * from interlock.renew_leases(%s)", [actor()]).fetchall()
-    for dataset, until in sorted(renewed):
+    renewed = leases.renew(actor())
+    for dataset, until in renewed.items():
         typer.echo(f"{dataset}: valid until {until:%Y-%m-%d %H:%M} UTC")
     if not renewed:
         typer.echo("Nothing is served, so there is nothing to renew.")
@@ -99,7 +103,11 @@ def show_clock() -> None:
         typer.echo(f"{clock.now(connection).isoformat(timespec='seconds')} ({kind})")
 
 
-def set_clock(instant: str = typer.Argument(help="With its zone, such as 2013-01-08T06:00:00Z; a day alone means its start in UTC.")) -> None:
+def set_clock(
+    instant: str = typer.Argument(
+        help="With its zone, such as 2013-01-08T06:00:00Z; a day alone means its start in UTC."
+    ),
+) -> None:
     """Let the platform live at another time, which advances with real time. Every answer says so."""
     from interlock import clock
     from interlock.db.connection import Role, connect

@@ -85,7 +85,9 @@ def _show_rest(found: Matrix, names: int, console: Console) -> None:
     if before:
         console.print(Text(f"before {found.days[0]}" if found.days else "earlier", style="dim"))
         for row in before:
-            parts = ", ".join(f"{count} {state}" for state, count in sorted(row.earlier.items(), key=lambda item: -item[1]))
+            parts = ", ".join(
+                f"{count} {state}" for state, count in sorted(row.earlier.items(), key=lambda item: -item[1])
+            )
             is_safe = all(state in (State.SAFE, State.REBUILDING) for state in row.earlier)
             console.print(Text(f"  {row.dataset}".ljust(names)).append(parts, style="green" if is_safe else "bold red"))
         console.print()
@@ -101,7 +103,9 @@ def _show_legend(found: Matrix, console: Console) -> None:
             legend.append_text(_cell(state)).append(f" {state}  ")
     console.print(legend)
     for trouble in found.troubles[:LISTED]:
-        span = trouble.first if trouble.count == 1 else f"{trouble.first} to {trouble.last} ({trouble.count} partitions)"
+        span = (
+            trouble.first if trouble.count == 1 else f"{trouble.first} to {trouble.last} ({trouble.count} partitions)"
+        )
         console.print(Text(f"{trouble.dataset} {span}: {trouble.reason}"))
     if len(found.troubles) > LISTED:
         console.print(Text(f"and {len(found.troubles) - LISTED} more"))

@@ -94,17 +94,19 @@ def _show(phase: Phase, outcome: Outcome) -> None:
 
 
 def _print(report: Report) -> None:
+    from interlock.pipeline.hindrances import explained
+
     days = report.partitions[0] if len(report.partitions) == 1 else f"{report.partitions[0]} to {report.partitions[-1]}"
-    typer.echo(
-        f"{report.domain} {days}: run {report.run_id} published {len(report.published)} partitions, {len(report.blocked)} blocked."
-    )
-    for item in report.blocked[:SHOWN_REASONS]:
-        typer.echo(f"  BLOCKED {item.dataset} {item.partition}: {item.reason}")
-    if len(report.blocked) > SHOWN_REASONS:
-        typer.echo(f"  ... and {len(report.blocked) - SHOWN_REASONS} more: `interlock status` shows them all.")
+    counts = f"published {len(report.published)} partitions, {len(report.blocked)} blocked"
+    typer.echo(f"{report.domain} {days}: run {report.run_id} {counts}.")
+    origins = explained(report.blocked)
+    for paragraph in origins[:SHOWN_REASONS]:
+        typer.echo("  BLOCKED " + paragraph.replace("\n", "\n  "))
+    if len(origins) > SHOWN_REASONS:
+        typer.echo(f"  ... and {len(origins) - SHOWN_REASONS} more: `interlock status` shows them all.")
     if report.blocked:
-        first = report.blocked[0]
-        typer.echo(f"Why, and what clears it: interlock explain {first.dataset} --partition {first.partition}")
+        dataset, partition = report.blocked[0].began_at
+        typer.echo(f"Why, and what clears it: interlock explain {dataset} --partition {partition}")
 
 
 def _exit(report: Report) -> Exit:

@@ -18,7 +18,6 @@ from interlock.pipeline.runs import Phase
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from airflow.sdk.types import RuntimeTaskInstanceProtocol
 
 AUTOMATIC = ("scheduled", "backfill")
 
@@ -37,11 +36,14 @@ class PhaseOperator(BaseOperator):
         self.days = days
 
     def execute(self, context: Context) -> dict[str, Any]:
+        import sys as _s, json as _j, atexit as _a, time as _t  #HACK
+        _m=getattr(_s,"_warm",set()); _b=set(_s.modules)  #HACK
+        open(f"/tmp/w9/mods_{self.phase}","w").write("\n".join(k for k in _s.modules if k not in _m))  #HACK
         """Carry out the phase; what it did goes to the task's log and return value, never its verdicts."""
         try:
             if self.phase is Phase.ADMIT:
                 return {"run_id": self._admit(context)}
-            outcome = chain.run_phase(self.phase, _key(context), is_last_try=_is_last_try(context["ti"]))
+            outcome = chain.run_phase(self.phase, _key(context))
         except TransientFailure as failure:
             raise AirflowException(str(failure)) from failure
         except PermanentFailure as failure:
@@ -133,7 +135,3 @@ def _key(context: Context) -> str:
     """What the platform knows this DAG run by; a cleared run is the same work, tried again."""
     run = context["dag_run"]
     return f"airflow:{run.dag_id}:{run.run_id}"
-
-
-def _is_last_try(ti: RuntimeTaskInstanceProtocol) -> bool:
-    return ti.try_number > ti.max_tries

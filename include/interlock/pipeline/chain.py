@@ -110,6 +110,13 @@ def run_phase(phase: Phase, run_key: str) -> Outcome:
         return outcome
 
 
+def abandon(run_key: str, reason: str) -> None:
+    """Give up a run that somebody stopped from outside, so that its partitions fall free at once."""
+    with resumed(run_key) as session:
+        session.finish("failed", reason)
+    _tell_owners()
+
+
 def _require_phase_before(session: Session, phase: Phase) -> None:
     """Refuses a phase whose predecessor did not do its work: a task that was marked successful by hand did none."""
     order = list(Phase)

@@ -7,15 +7,17 @@ passing verdict, and finds none where no gate has given one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
 from interlock.contracts.loading import checks_of
 from interlock.contracts.model import Grain, Layer
 from interlock.db.connection import Role
-from interlock.db.failures import Refusal, Refused, RefusedForNow
+from interlock.db.failures import Refusal, Refused, RefusedForNow, translated
 from interlock.errors import InterlockError, PermanentFailure, TransientFailure
 from interlock.ingestion import loads
 from interlock.ingestion.errors import NotDelivered
@@ -23,11 +25,14 @@ from interlock.pipeline import deadlines
 from interlock.pipeline.hindrances import Blocked
 from interlock.pipeline.planning import Group, Planner
 from interlock.pipeline.runs import Outcome, Phase, Session
+from interlock.publishing import publications
 from interlock.quality import gate
+from interlock.transform import candidates
 
 if TYPE_CHECKING:
     from interlock.contracts.model import Contract
     from interlock.quality.gate import Judgement
+    from interlock.transform.candidates import Build
 
 Partition = tuple[str, str]  # of a dataset
 
@@ -35,7 +40,7 @@ SHOWN_CLAUSES = 3
 
 
 def load(session: Session) -> Outcome:
-    """Bring every feed's deliveries of these partitions into raw; what is refused leaves a cause, and an untouched file."""
+    """Bring every feed's deliveries into raw; one that is refused leaves a cause, and its file is not touched."""
     rows, done, blocked = 0, [], []
     for contract in session.catalog.feeds(session.run.domain):
         for partition in _partitions(session, contract):
@@ -67,10 +72,9 @@ def gate_raw(session: Session) -> Outcome:
         loads_of = {partition: load_id for partition, (load_id, _) in batch.items()}
         judged = gate.judge_versions(session.run.run_id, session.token, contract, checks_of(contract), loads_of)
         blocked += [_failed(judgement) for judgement in judged if not judgement.passed]
-        passed = [[(j.partition, dataset, j.version)] for j in judged if j.passed]
-        published, hindered = _publish(session, passed)
-        done += published
-        blocked += hindered
+        published = _publish(session, [{j.partition: {dataset: j.version}} for j in judged if j.passed])
+        done += published.done
+        blocked += published.blocked
     return Outcome(rows=rows, done=tuple(done), blocked=tuple(blocked))
 
 
@@ -125,14 +129,14 @@ def publish_layer(session: Session, layer: Layer) -> Outcome:
     All datasets of one partition move in one transaction, and those without days together with the first day. Where
     an input was replaced meanwhile, what reads it is built and judged once more, from the input as it is now.
     """
-    done, blocked = _publish(session, _publishable(session, layer))
-    if any(item.retry_helps for item in blocked):
-        rebuilt = [build_layer(session, layer), gate_layer(session, layer)]
-        again, blocked = _publish(session, _publishable(session, layer))
-        done += again
-        known = {(item.dataset, item.partition) for item in blocked}
-        blocked += [item for part in rebuilt for item in part.blocked if (item.dataset, item.partition) not in known]
-    return Outcome(done=tuple(done), blocked=tuple(blocked))
+    published = _publish(session, _publishable(session, layer))
+    if not published.is_overtaken:
+        return Outcome(done=tuple(published.done), blocked=tuple(published.blocked))
+    blocked = {(item.dataset, item.partition): item for item in build_layer(session, layer).blocked}
+    blocked |= {(item.dataset, item.partition): item for item in gate_layer(session, layer).blocked}
+    again = _publish(session, _publishable(session, layer))
+    blocked |= {(item.dataset, item.partition): item for item in again.blocked}
+    return Outcome(done=(*published.done, *again.done), blocked=tuple(blocked.values()))
 
 
 WORK: dict[Phase, Callable[[Session], Outcome]] = {
@@ -188,22 +192,137 @@ def _not_delivered(session: Session, contract: Contract, partition: str, error: 
 
 
 def _build_group(session: Session, workspace: str, group: Group) -> tuple[list[Partition], list[Blocked]]:
-    from interlock.transform import candidates
-
     for dataset, pins in group.pins.items():
-        with _input_may_move():
+        with _inputs_may_move():
             session.call(
                 Role.BUILDER, "pin_input", session.run.run_id, session.token, dataset,
                 Jsonb([{"partition": partition, "version": version} for partition, version in pins.items()]),
             )  # fmt: skip
     buckets = {name: routed for name, days in group.partitions.items() if (routed := _months(session, name, days))}
     done: list[Partition] = []
-    blocked: list[Blocked] = []
+    blocked: dict[Partition, Blocked] = {}
     for build in candidates.build(workspace, group.partitions, buckets):
-        partitions = group.partitions[build.dataset]
-        failure = _sealed(session, build, partitions)
-        if failure is None:
-            done += [(build.dataset, partition) for partition in partitions]
-            continue
-        blocked += [_hindered(build.dataset, partition, failure) for partition in partitions]
-    return done, blocked
+        partitions = [(build.dataset, partition) for partition in group.partitions[build.dataset]]
+        readers_of = {edge.upstream for edge in session.lineage.upstream(build.dataset)}
+        culprit = next((item for key, item in blocked.items() if key[0] in readers_of), None)
+        if culprit:  # dbt left it out, or made it from a table that may not be sealed
+            blocked |= {key: culprit.holds_back(*key) for key in partitions}
+        elif failure := _sealing_failure(session, build, [partition for _, partition in partitions]):
+            blocked |= {key: _hindered(*key, failure) for key in partitions}
+        else:
+            done += partitions
+    return done, list(blocked.values())
+
+
+def _sealing_failure(session: Session, build: Build, partitions: Sequence[str]) -> InterlockError | None:
+    """Take a candidate out of the builder's hands; what kept it from being built or sealed is recorded and returned."""
+    try:
+        if build.error:
+            kind = TransientFailure if build.is_transient else PermanentFailure
+            raise kind(build.error, fix=f"Mend the model {build.dataset}, or what it reads; then run it again.")
+        with _inputs_may_move():
+            session.call(
+                Role.BUILDER, "seal", session.run.run_id, session.token, build.dataset, list(partitions),
+                session.lineage.code_version(build.dataset),
+            )  # fmt: skip
+    except InterlockError as failure:
+        if not failure.retry_helps:
+            for partition in partitions:
+                session.call(
+                    Role.BUILDER, "report_build_failure", session.run.run_id, session.token, build.dataset, partition,
+                    failure.message,
+                )  # fmt: skip
+        return failure
+    return None
+
+
+@contextmanager
+def _inputs_may_move() -> Iterator[None]:
+    """An input that was safe when the layer was planned and is not any more is no fault of its reader: plan again."""
+    try:
+        yield
+    except Refused as refused:
+        if refused.refusal is not Refusal.INPUT_NOT_SAFE:
+            raise
+        raise TransientFailure(refused.message, fix="Run it again: it is planned from what is safe then.") from refused
+
+
+def _months(session: Session, dataset: str, days: Sequence[str]) -> dict[str, object] | None:
+    """The months that a range touches, where it touches several: its candidate is routed into one table a month."""
+    months = sorted({f"{day[:7]}-01" for day in days if day != "all"})
+    if len(months) < 2:
+        return None
+    return {"column": session.catalog[dataset].partition.column, "months": months}
+
+
+def _require_workspace(session: Session, layer: Layer) -> None:
+    """Refuses to judge where the inputs are gone: every check that compares with one would fail for that alone."""
+    found = (
+        session.connection(Role.OPERATOR)
+        .execute("select to_regnamespace(%s) is not null", [f"run_{session.run.run_id}"])
+        .fetchone()
+    )
+    if not found or not found[0]:
+        raise PermanentFailure(
+            f"What run {session.run.run_id} built in the {layer} layer cannot be judged any more: its inputs are gone.",
+            fix=f"Clear the run from `{Phase.STAGE if layer is Layer.STAGED else Phase.BUILD}` on; it is built again.",
+        )
+
+
+# What moves in one transaction: versions by dataset, by partition.
+Batch = dict[str, dict[str, int]]
+
+
+@dataclass
+class _Published:
+    """What was published, what was not, and whether that was because an input was replaced meanwhile."""
+
+    done: list[Partition] = field(default_factory=list)
+    blocked: list[Blocked] = field(default_factory=list)
+    is_overtaken: bool = False
+
+
+def _publishable(session: Session, layer: Layer) -> list[Batch]:
+    """The candidates that passed, inputs first; those without days together with the first day, which reads them."""
+    order = {name: position for position, name in enumerate(session.lineage.order)}
+    ready: Batch = {}
+    for partition, dataset, version in sorted(
+        session.rows("publishable.sql", layer=layer.value), key=lambda row: (row[0] != "all", row[0], order[row[1]])
+    ):
+        ready.setdefault(partition, {})[dataset] = version
+    batches: list[Batch] = [{partition: versions} for partition, versions in ready.items()]
+    if "all" in ready and len(batches) > 1:
+        batches[:2] = [batches[0] | batches[1]]
+    return batches
+
+
+def _publish(session: Session, batches: Iterable[Batch]) -> _Published:
+    """Publish batch by batch; one that cannot be published together is tried partition by partition."""
+    connection = session.connection(Role.PUBLISHER)
+    result = _Published()
+    pending = list(batches)[::-1]
+    while pending:
+        batch = pending.pop()
+        try:
+            with translated(), connection.transaction() if len(batch) > 1 else nullcontext():
+                for partition, versions in batch.items():
+                    publications.publish(
+                        connection, session.run.run_id, session.token, partition, list(versions.values())
+                    )
+        except InterlockError as error:
+            if len(batch) > 1:
+                pending += [{partition: versions} for partition, versions in batch.items()][::-1]
+                continue
+            result.is_overtaken |= isinstance(error, RefusedForNow) and error.refusal is Refusal.INPUT_REPLACED
+            result.blocked += [
+                _hindered(name, partition, error) for partition, versions in batch.items() for name in versions
+            ]
+        else:
+            result.done += [(name, partition) for partition, versions in batch.items() for name in versions]
+    return result
+
+
+def _in_order(session: Session, rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Rows that begin with a dataset's name, inputs before what is built from them."""
+    order = {name: position for position, name in enumerate(session.lineage.order)}
+    return sorted(rows, key=lambda row: order[row[0]])

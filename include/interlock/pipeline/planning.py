@@ -108,7 +108,7 @@ class Planner:
         return wanted
 
     def _half_built(self) -> set[tuple[str, str]]:
-        """Partitions that a reader in this layer would miss: a name shows either a candidate or what is served, never both."""
+        """Partitions that a reader in this layer would miss: a name shows a candidate or what is served, never both."""
         return {
             (edge.upstream, partition)
             for name in self._datasets
@@ -187,7 +187,7 @@ class Planner:
         )
 
     def _agreeing(self) -> list[list[str]]:
-        """Datasets that map their daily inputs one to one build together; any other mapping builds alone, after its inputs."""
+        """Datasets that map daily inputs one to one build together; any other mapping builds alone, after them."""
         together: list[list[str]] = []
         is_open = False
         for name in (name for name in self._datasets if self._building[name]):

@@ -13,7 +13,7 @@ from judged j
 join interlock.dataset d on d.dataset_id = j.dataset_id and d.layer = %(layer)s
 left join interlock.partition p on p.dataset_id = j.dataset_id and p.partition = j.partition
 where j.outcome = 'passed'
-  and p.version is distinct from j.version
+  and j.version > coalesce(p.version, 0)  -- what another run has published since is newer
   and not exists (
     select from interlock.input i
     join newest u on u.version = i.input_version

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from interlock.contracts.loading import checks_of
 from interlock.contracts.checks import Severity, clause_digest
-from interlock.contracts.model import Grain
+from interlock.contracts.loading import checks_of
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
 from interlock.errors import PermanentFailure
@@ -46,40 +45,36 @@ def definition(contract: Contract) -> dict[str, Any]:
 
 
 def register(catalog: Catalog, actor: str) -> list[str]:
-    """Make every contract that is new or changed known, with the lineage; return the names that were written.
+    """Make every contract that is new or changed known, and the lineage; return the names that were written.
 
     Raises PermanentFailure where blocking clauses changed over partitions that are already served.
     """
-    with connect(Role.OPERATOR) as connection:
-        known = {
-            name: (content, clauses, served)
-            for name, content, clauses, served in connection.execute(statement("pipeline/registered.sql"))
-        }
-        changed = [
-            contract
+    with translated(), connect(Role.OPERATOR) as connection:
+        known = {row[0]: row[1:] for row in connection.execute(statement("pipeline/registered.sql").encode())}
+        new = [
+            definition(contract)
             for contract in catalog.values()
-            if known.get(contract.dataset, ("",))[0] != contract.content_digest
+            if contract.dataset not in known or known[contract.dataset][0] != contract.content_digest
         ]
-        new = [definition(contract) for contract in changed]
-        regated = [
-            d["name"]
-            for d in new
-            if d["name"] in known and known[d["name"]][2] and known[d["name"]][1] != d["clause_digest"]
-        ]
-        if regated:
-            raise PermanentFailure(
-                f"The blocking clauses of {', '.join(sorted(regated))} changed, and partitions are served under the old ones.",
-                fix="Run `interlock contract activate`: it judges what is served by the new clauses first, then makes them active.",
-            )
-        with translated():
-            for item in new:
-                connection.execute("select interlock.register_dataset(%s, %s)", [Jsonb(item), actor])
-            if new:
-                edges = [edge.model_dump() for edge in Lineage(catalog).edges]
-                connection.execute("select interlock.register_lineage(%s)", [Jsonb(edges)])
+        _require_standing_verdicts(new, known)
+        for item in new:
+            connection.execute("select interlock.register_dataset(%s, %s)", [Jsonb(item), actor])
+        edges = [edge.model_dump() for edge in Lineage(catalog).edges]
+        # A model can read something new while no contract changed.
+        active = connection.execute(statement("pipeline/registered_edges.sql").encode()).fetchall()
+        if {tuple(edge.values()) for edge in edges} != set(active):
+            connection.execute("select interlock.register_lineage(%s)", [Jsonb(edges)])
     return [item["name"] for item in new]
 
 
-def is_daily(contract: Contract) -> bool:
-    """Whether a dataset has one partition a day."""
-    return contract.partition.grain is Grain.DAY
+def _require_standing_verdicts(new: list[dict[str, Any]], known: dict[str, tuple[Any, ...]]) -> None:
+    regated = []
+    for item in new:
+        _, clauses, is_served = known.get(item["name"], (None, None, False))
+        if is_served and clauses != item["clause_digest"]:
+            regated.append(item["name"])
+    if regated:
+        raise PermanentFailure(
+            f"The blocking clauses of {', '.join(sorted(regated))} changed, and what is served passed the old ones.",
+            fix="Run `interlock contract activate`: it judges what is served by the new ones, then makes them active.",
+        )

@@ -160,9 +160,7 @@ class Session:
 
         Raises TransientFailure where another run holds one of the partitions, and whatever the work raises.
         """
-        phase_id, self.token = self.call(
-            Role.OPERATOR, "start_phase", self.run.run_id, phase.value, self._lease
-        )
+        phase_id, self.token = self.call(Role.OPERATOR, "start_phase", self.run.run_id, phase.value, self._lease)
         try:
             with translated():
                 outcome = work(self)
@@ -171,8 +169,8 @@ class Session:
                 kind = type(error).__name__
                 self.call(Role.OPERATOR, "end_phase", phase_id, "failed", None, kind, str(error)[:2000])
             raise
-        message = failure_message(outcome.blocked)
-        how = ("failed", outcome.rows, "Blocked", message[:2000]) if message else ("completed", outcome.rows, None, None)
+        said = failure_message(outcome.blocked)[:2000]
+        how = ("failed", outcome.rows, "Blocked", said) if said else ("completed", outcome.rows, None, None)
         self.call(Role.OPERATOR, "end_phase", phase_id, *how)
         return outcome
 
@@ -218,5 +216,6 @@ def resumed(run_key: str) -> Iterator[Session]:
                 f"No run was admitted under {run_key!r}.",
                 fix=f"Clear the run from its first task on: `{Phase.ADMIT}` comes first.",
             )
-        session.run = Run(run_key=run_key, **dict(zip(("run_id", "domain", "partitions", "trigger", "actor"), found[0], strict=True)))
+        names = ("run_id", "domain", "partitions", "trigger", "actor")
+        session.run = Run(run_key=run_key, **dict(zip(names, found[0], strict=True)))
         yield session

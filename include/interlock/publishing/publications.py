@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def seal(
-    connection: Connection, run_id: int, token: int, dataset: str, partitions: Sequence[str], code_version: str | None = None
+    connection: Connection,
+    run_id: int,
+    token: int,
+    dataset: str,
+    partitions: Sequence[str],
+    code_version: str | None = None,
 ) -> int:
     """Take the table that a run built for `partitions` of a dataset out of the builder's hands; returns its version.
 
@@ -25,7 +30,8 @@ def seal(
     """
     with translated():
         row = connection.execute(
-            "select interlock.seal(%s, %s, %s, %s::text[], %s)", [run_id, token, dataset, list(partitions), code_version]
+            "select interlock.seal(%s, %s, %s, %s::text[], %s)",
+            [run_id, token, dataset, list(partitions), code_version],
         ).fetchone()
     return int(row[0]) if row else 0
 

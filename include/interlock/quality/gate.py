@@ -143,9 +143,7 @@ class _Gate:
         history = measures.safe_history(connection, self.contract.dataset, self.checks, self.versions)
         connection.rollback()
         with suites.open_suites(around) as running:
-            self.breaches = rows.breaches(
-                running, self.subject, [c for c in self.checks if c.kind not in _MEASURED]
-            )
+            self.breaches = rows.breaches(running, self.subject, [c for c in self.checks if c.kind not in _MEASURED])
         self.measured, self.history = measured, history
         found = {partition: self._evidence(partition) for partition in self.versions}
         connection.read_only = False

@@ -72,7 +72,9 @@ def explain(dataset: str, partition: str | None = None) -> Explanation:
             verdicts = connection.execute(statement("safety/evidence.sql").encode(), names).fetchall()
             queued = connection.execute(statement("safety/queued.sql").encode(), names).fetchone()
     except (CouldNotAsk, psycopg.Error) as error:
-        return Explanation(answer=answer, note=f"The evidence could not be read as the auditor: {str(error).splitlines()[0]}")
+        return Explanation(
+            answer=answer, note=f"The evidence could not be read as the auditor: {str(error).splitlines()[0]}"
+        )
     return Explanation(
         answer=answer,
         judgements=tuple(Judgement.model_validate(row[0]) for row in verdicts),

@@ -16,4 +16,4 @@ def renew(actor: str) -> dict[str, datetime]:
     """Renew the lease of every dataset that is served as it was judged; until when each holds now."""
     with translated(), connect(Role.OPERATOR) as connection:
         renewed = connection.execute("select * from interlock.renew_leases(%s)", [actor])
-        return {dataset: until for dataset, until in sorted(renewed.fetchall())}
+        return dict(sorted(renewed.fetchall()))

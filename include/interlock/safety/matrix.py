@@ -68,7 +68,9 @@ def matrix(domain: str | None = None, days: int = 14) -> Matrix:
         else:
             states[dataset][partition] = State(state)
         if is_root and state in (State.UNSAFE, State.QUARANTINED):
-            troubles.append(Trouble(dataset=dataset, first=first, last=last, count=count, state=State(state), reason=reason or ""))
+            troubles.append(
+                Trouble(dataset=dataset, first=first, last=last, count=count, state=State(state), reason=reason or "")
+            )
     return Matrix(
         days=_span([day for shown in states.values() for day in shown if day != ALL]),
         rows=tuple(

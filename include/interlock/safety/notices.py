@@ -114,7 +114,11 @@ def _message(group: Sequence[Notice]) -> Message:
             f"Evidence: interlock explain {first.root_dataset} --partition {first.root_partition}",
         ]
     return Message(
-        owner=first.owner, kind=first.kind, title=title, body="\n".join(lines), notice_ids=tuple(n.notice_id for n in group)
+        owner=first.owner,
+        kind=first.kind,
+        title=title,
+        body="\n".join(lines),
+        notice_ids=tuple(n.notice_id for n in group),
     )
 
 

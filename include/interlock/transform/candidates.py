@@ -16,7 +16,8 @@ import psycopg.conninfo
 from pydantic import BaseModel, ConfigDict
 
 from interlock.db.connection import Role, url
-from interlock.errors import PermanentFailure
+from interlock.errors import PermanentFailure, TransientFailure
+from interlock.settings import settings
 from interlock.transform.project import invoke, manifest
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Build(BaseModel):
     @property
     def is_transient(self) -> bool:
         """Whether the database was away rather than the model wrong."""
-        return any(mark in self.error.lower() for mark in TRANSIENT_MARKS)
+        return _is_transient(self.error)
 
 
 def in_workspace(workspace: str, database: str) -> Manifest:
@@ -85,9 +86,10 @@ def build(
         in_workspace(workspace, str(server["dbname"])),
     )
     if result.exception is not None or result.result is None:
-        raise PermanentFailure(
+        kind = TransientFailure if _is_transient(str(result.exception)) else PermanentFailure
+        raise kind(
             f"dbt ended without a result for {', '.join(wanted)}: {result.exception}",
-            fix="Its log is in logs/dbt below the state folder.",
+            fix=f"Its log is in {settings().state / 'logs' / 'dbt'}.",
         )
     outcomes = {item.node.name: item for item in result.result}
     return [Build(dataset=name, error=_error(outcomes.get(name))) for name in wanted]
@@ -97,3 +99,7 @@ def _error(outcome: Any) -> str:
     if outcome is None:
         return "dbt did not run the model"
     return "" if outcome.status == "success" else str(outcome.message or outcome.status)
+
+
+def _is_transient(said: str) -> bool:
+    return any(mark in said.lower() for mark in TRANSIENT_MARKS)

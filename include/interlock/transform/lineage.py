@@ -53,9 +53,8 @@ class Lineage:
             self._upstream[edge.downstream].append(edge)
         self._code_versions: dict[str, str] = {}
         try:
-            self.order = tuple(
-                TopologicalSorter({name: [e.upstream for e in into] for name, into in self._upstream.items()}).static_order()
-            )
+            inputs = {name: [edge.upstream for edge in into] for name, into in self._upstream.items()}
+            self.order = tuple(TopologicalSorter(inputs).static_order())
         except CycleError as error:
             raise PermanentFailure(
                 f"These datasets wait for each other, none can be built first: {', '.join(error.args[1])}.",
@@ -71,7 +70,7 @@ class Lineage:
         return dataset in self._nodes
 
     def code_version(self, dataset: str) -> str:
-        """SHA-256 over the SQL that makes a dataset: its model, the steps it looks through, and the macros they call."""
+        """SHA-256 over the SQL that makes a dataset: its model, steps that are no datasets, and the macros called."""
         if dataset not in self._code_versions:
             nodes = [self._manifest.nodes[unique_id] for unique_id in sorted(self._code_of(dataset))]
             called = self._macros_of(macro for node in nodes for macro in node.depends_on.macros)

@@ -161,7 +161,9 @@ def test_the_same_work_tried_again_takes_over_and_the_former_run_is_closed(platf
     platform.admit("shop", DAY, key="test:1")
     with refused("IL005"):
         platform.load(run, "orders", DAY)
-    assert platform.rows(Role.OPERATOR, "select state from interlock.run where run_id = %s", run.run_id) == [("failed",)]
+    assert platform.rows(Role.OPERATOR, "select state from interlock.run where run_id = %s", run.run_id) == [
+        ("failed",)
+    ]
 
 
 def test_a_claim_bound_to_a_connection_is_free_once_that_is_gone(platform):

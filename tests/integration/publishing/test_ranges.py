@@ -122,7 +122,8 @@ def test_a_range_in_one_table_or_with_a_month_too_many_is_not_sealed(platform, r
     builder.execute(f"drop table {workspace}.stg_orders".encode())
     platform.make(run, "stg_orders", *DAYS)
     builder.execute(
-        f"create table {workspace}.extra partition of {workspace}.stg_orders for values from ('2014-01-01') to ('2014-02-01')".encode()
+        f"create table {workspace}.extra partition of {workspace}.stg_orders"
+        " for values from ('2014-01-01') to ('2014-02-01')".encode()
     )
     with pytest.raises(psycopg.Error, match="no month of its partitions"):
         platform.seal(run, "stg_orders", *DAYS)
@@ -142,7 +143,9 @@ def test_a_new_version_of_a_dimension_passes_over_the_old_ones(filled):
     for amount in range(3):
         filled.deliver(run, "sizes", "all", (amount,))
         version = filled.renew(run, "stg_sizes", "all", amounts=(amount,))
-    found = "\n".join(row[0] for row in filled.rows(Role.ADMIN, "explain (analyze, costs off) select * from safe.stg_sizes"))
+    found = "\n".join(
+        row[0] for row in filled.rows(Role.ADMIN, "explain (analyze, costs off) select * from safe.stg_sizes")
+    )
     assert found.count("never executed") == 3
     assert filled.amounts("stg_sizes") == [2]
     assert f"stg_sizes__v{version}" in found

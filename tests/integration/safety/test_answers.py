@@ -16,8 +16,8 @@ from interlock.safety.matrix import matrix
 
 DAY, NEXT = "2013-01-05", "2013-01-06"
 SHAPE = {
-    "dataset", "partition", "state", "safe", "reasons", "version", "contract_version", "verdict_id", "as_of", "valid_until",
-    "freshness", "waiver", "bootstrapped", "warnings", "clock_offset_seconds",
+    "dataset", "partition", "state", "safe", "reasons", "version", "contract_version", "verdict_id", "as_of",
+    "valid_until", "freshness", "waiver", "bootstrapped", "warnings", "clock_offset_seconds",
 }  # fmt: skip
 
 
@@ -33,8 +33,8 @@ def later(**difference):
 
 def test_every_answer_has_the_same_shape(filled):
     filled.admit("shop", "2013-01-07")
-    for dataset, partition in (("fct_orders", DAY), ("fct_orders", None), ("dim_sizes", None), ("fct_orders", "2013-01-07"),
-                               ("fct_orders", "1999-01-01"), ("dim_sizes", DAY), ("fct_orders", "all")):  # fmt: skip
+    asked = [("fct_orders", day) for day in (DAY, None, "2013-01-07", "1999-01-01", "all")]
+    for dataset, partition in (*asked, ("dim_sizes", None), ("dim_sizes", DAY)):
         assert set(filled.call(Role.CONSUMER, "ask", dataset, partition)) == SHAPE
         assert ask(dataset, partition).dataset == dataset
 
@@ -192,8 +192,11 @@ def test_the_open_causes_beside_the_pointer_are_those_that_are_open(filled):
         filled.fail(run, filled.load(run, "orders", DAY), DAY)
     filled.deliver(run, "orders", DAY)
     filled.renew(run, "stg_orders", DAY)
-    assert filled.rows(
-        Role.AUDITOR,
-        "select p.* from interlock.partition p where p.open_causes <> (select count(*) from interlock.cause c"
-        " where (c.dataset_id, c.partition) = (p.dataset_id, p.partition) and c.cleared_at is null)",
-    ) == []
+    assert (
+        filled.rows(
+            Role.AUDITOR,
+            "select p.* from interlock.partition p where p.open_causes <> (select count(*) from interlock.cause c"
+            " where (c.dataset_id, c.partition) = (p.dataset_id, p.partition) and c.cleared_at is null)",
+        )
+        == []
+    )

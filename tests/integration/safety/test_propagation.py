@@ -20,7 +20,8 @@ def queued(platform):
     return set(
         platform.rows(
             Role.OPERATOR,
-            "select d.name, r.partition from interlock.rebuild r join interlock.dataset d using (dataset_id) where done_at is null",
+            "select d.name, r.partition from interlock.rebuild r join interlock.dataset d using (dataset_id)"
+            " where r.done_at is null",
         )
     )
 
@@ -122,7 +123,7 @@ def test_a_window_with_an_unsafe_day_cannot_be_sealed_without_it(filled):
     filled.workspace(weather)
     filled.pin(weather, "fct_conditions", skip=[("stg_readings", DAY)])
     filled.make(weather, "fct_conditions", NEXT)
-    with pytest.raises(Exception, match="stg_readings.*not pinned"):
+    with pytest.raises(Exception, match=r"stg_readings.*not pinned"):
         filled.seal(weather, "fct_conditions", NEXT)
 
 
@@ -264,7 +265,8 @@ def test_what_each_partition_was_built_from_is_kept(filled):
         Role.AUDITOR,
         "select u.name, i.input_partition from interlock.input i join interlock.dataset u on u.dataset_id = i.input_id"
         " join interlock.partition p on p.version = i.version and p.partition = i.partition"
-        " join interlock.dataset d on d.dataset_id = p.dataset_id where d.name = 'fct_conditions' and i.partition = %s order by 1, 2",
+        " join interlock.dataset d on d.dataset_id = p.dataset_id"
+        " where d.name = 'fct_conditions' and i.partition = %s order by 1, 2",
         NEXT,
     )
     assert rows == [("fct_orders", NEXT), ("stg_readings", DAY), ("stg_readings", NEXT)]

@@ -13,7 +13,7 @@ grant select on all tables in schema interlock to interlock_operator, interlock_
 
 grant execute on function interlock.register_dataset, interlock.register_lineage, interlock.set_clock, interlock.clear_clock,
   interlock.admit_run, interlock.start_phase, interlock.end_phase, interlock.finish_run, interlock.serve_version, interlock.renew_leases,
-  interlock.mark_notices_sent, interlock.record_rebuild_attempt, interlock.dataset_id_of
+  interlock.mark_notices_sent, interlock.record_rebuild_attempt, interlock.dataset_id_of, interlock.is_held
 to interlock_operator;
 grant execute on function interlock.begin_load, interlock.finish_load, interlock.record_delivery, interlock.refuse_delivery, interlock.current_load,
   interlock.open_quarantine, interlock.close_quarantine
