@@ -21,11 +21,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from interlock import orchestration, processes
-from interlock.errors import PermanentFailure, TransientFailure
+from interlock.errors import InterlockError, PermanentFailure, TransientFailure
 from interlock.settings import settings
 
 Say = Callable[[str], None]
@@ -39,6 +40,12 @@ COMMANDS = {
 HEALTHY_SECONDS = 180
 GRACE_SECONDS = 10
 REQUEST_SECONDS = 30
+PORT_TAKEN = "address already in use"
+PORTS_TRIED = 5
+
+
+class _PortTaken(TransientFailure):
+    """Between the look at a port and its use lie seconds, in which somebody else took it."""
 
 
 def quietly(_line: str) -> None:
@@ -47,7 +54,7 @@ def quietly(_line: str) -> None:
 
 @dataclass(frozen=True)
 class Airflow:
-    """A running Airflow: where it is and how to call it."""
+    """A running Airflow: where it is and how to call it, as the platform's own user."""
 
     port: int
 
@@ -56,15 +63,22 @@ class Airflow:
         """The UI's address, and the root of the REST API."""
         return f"http://127.0.0.1:{self.port}"
 
-    def token(self) -> str:
-        """A REST token of the platform's own user."""
+    @cached_property
+    def _token(self) -> str:
         user, password = orchestration.login("interlock")
         answer = self._ask("POST", "/auth/token", {"username": user, "password": password})
         return str(answer["access_token"])
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One REST call, for example `call("GET", "/api/v2/dags")`; the answer as parsed JSON."""
-        return self._ask(method, path, body, {"Authorization": f"Bearer {self.token()}"})
+        return self._ask(method, path, body, {"Authorization": f"Bearer {self._token}"})
+
+    def is_ours(self) -> bool:
+        """Whether who answers there knows our login: it could be another checkout's Airflow that took the port first."""
+        try:
+            return bool(self._token)
+        except InterlockError:
+            return False
 
     def health(self) -> dict[str, str]:
         """The state of each part as Airflow itself reports it; empty while nobody answers."""
@@ -154,30 +168,38 @@ def _start(say: Say) -> Airflow:
         _wait_until_healthy(airflow, say)
         return airflow
     stop_airflow()
-    airflow = Airflow(_free_port())
-    environment = orchestration.base_environment()
-    try:
-        orchestration.make_metadata_database()
-        environment = orchestration.airflow_environment(airflow.port)
-        if not orchestration.metadata_is_current():
-            say("Preparing Airflow's own tables (once, about 15 s).")
-            _migrate_airflow(environment)
-        say(f"Starting Airflow on port {airflow.port}.")
-        _port_file().write_text(str(airflow.port))
-        for name, arguments in COMMANDS.items():
-            processes.start_detached(
-                (*_airflow(), *arguments),
-                log=_log(name),
-                cwd=settings().root,
-                environment=environment,
-                umask=0o077,
-            ).save(_identity_file(name))
-        _wait_until_healthy(airflow, say)
-    except BaseException:
-        with _undisturbed():
-            stop_airflow()
-        raise
-    return airflow
+    orchestration.make_metadata_database()
+    if not orchestration.metadata_is_current():
+        say("Preparing Airflow's own tables (once, about 15 s).")
+        _migrate_airflow(orchestration.airflow_environment(settings().airflow_port))
+    taken: set[int] = set()
+    while True:
+        airflow = Airflow(_free_port(taken))
+        try:
+            _start_processes(airflow, say)
+            _wait_until_healthy(airflow, say)
+            return airflow
+        except BaseException as error:
+            with _undisturbed():
+                stop_airflow()
+            if not isinstance(error, _PortTaken) or len(taken) == PORTS_TRIED:
+                raise
+            taken.add(airflow.port)
+            say(f"Another program took port {airflow.port} at the same moment; the next one is tried.")
+
+
+def _start_processes(airflow: Airflow, say: Say) -> None:
+    say(f"Starting Airflow on port {airflow.port}.")
+    _port_file().write_text(str(airflow.port))
+    environment = orchestration.airflow_environment(airflow.port)
+    for name, arguments in COMMANDS.items():
+        processes.start_detached(
+            (*_airflow(), *arguments),
+            log=_log(name),
+            cwd=settings().root,
+            environment=environment,
+            umask=0o077,
+        ).save(_identity_file(name))
 
 
 def is_up() -> bool:
@@ -241,12 +263,13 @@ def _wait_until_healthy(airflow: Airflow, say: Say) -> None:
     while time.monotonic() - started < HEALTHY_SECONDS:
         for name in COMMANDS:
             if not _is_alive(name):
-                raise TransientFailure(
-                    f"Airflow's {name} ended while it started. Its last words:\n{_last_words(name)}",
+                words = _last_words(name)
+                raise (_PortTaken if PORT_TAKEN in words else TransientFailure)(
+                    f"Airflow's {name} ended while it started. Its last words:\n{words}",
                     fix=f"Read {_log(name)}; `interlock doctor` looks for the usual reasons.",
                 )
         health = airflow.health()
-        if all(health.get(part) == "healthy" for part in wanted):
+        if all(health.get(part) == "healthy" for part in wanted) and airflow.is_ours():
             say(f"Airflow is healthy at {airflow.address} after {time.monotonic() - started:.0f} s.")
             return
         if time.monotonic() - told > 5:
@@ -320,10 +343,10 @@ def _airflow() -> tuple[str, ...]:
     return sys.executable, "-m", "airflow"
 
 
-def _free_port() -> int:
+def _free_port(taken: set[int]) -> int:
     wanted = settings().airflow_port
     if "airflow_port" in settings().model_fields_set:
-        if not processes.is_port_free(wanted):
+        if wanted in taken or not processes.is_port_free(wanted):
             raise PermanentFailure(
                 f"Port {wanted}, which INTERLOCK_AIRFLOW_PORT names, is taken by another program.",
                 fix="Set INTERLOCK_AIRFLOW_PORT to a free port, or unset it and the next free one is taken.",
@@ -331,7 +354,7 @@ def _free_port() -> int:
         return wanted
     candidates: list[int] = [_recorded_port() or wanted, *range(wanted, wanted + 200)]
     for port in candidates:
-        if processes.is_port_free(port):
+        if port not in taken and processes.is_port_free(port):
             return port
     raise TransientFailure(f"No port from {wanted} on is free for Airflow.", fix="Set INTERLOCK_AIRFLOW_PORT.")
 

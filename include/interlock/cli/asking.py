@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def check(dataset: str = DATASET, partition: str | None = PARTITION, as_json: bool = JSON) -> None:
-    """Is it safe to act on? Exit 0: safe; 3: unsafe or quarantined; 4: unknown or checking; 5: could not ask; 2: usage."""
+    """Is it safe to act on? Exit 0: safe; 3: unsafe, quarantined; 4: unknown, checking; 5: could not ask; 2: usage."""
     from interlock.safety.answers import ask
 
     answer = ask(dataset, partition)

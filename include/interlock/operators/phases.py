@@ -36,9 +36,6 @@ class PhaseOperator(BaseOperator):
         self.days = days
 
     def execute(self, context: Context) -> dict[str, Any]:
-        import sys as _s, json as _j, atexit as _a, time as _t  #HACK
-        _m=getattr(_s,"_warm",set()); _b=set(_s.modules)  #HACK
-        open(f"/tmp/w9/mods_{self.phase}","w").write("\n".join(k for k in _s.modules if k not in _m))  #HACK
         """Carry out the phase; what it did goes to the task's log and return value, never its verdicts."""
         try:
             if self.phase is Phase.ADMIT:

@@ -21,5 +21,3 @@ def warm() -> None:
                 module.warm()
             except Exception:
                 logger.exception("Tasks will start cold: the pipeline could not be prepared.")
-    import sys, os  #HACK
-    os.register_at_fork(before=lambda: setattr(sys,"_warm",set(sys.modules)))  #HACK

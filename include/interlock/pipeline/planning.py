@@ -39,6 +39,7 @@ class Served(BaseModel):
     began_in: str
     began_at: str
     is_missing: bool
+    is_lapsed: bool  # intact, as far as anybody knows; only nobody has looked for longer than its lease
     is_awaited: bool  # another run is at work on it
 
 
@@ -161,7 +162,13 @@ class Planner:
             return self._missing(dataset, partition, is_awaited=served is not None and served.is_awaited)
         if served.is_safe:
             return (dataset, partition, served.version)
-        return Blocked(dataset=served.began_in, partition=served.began_at, reason=f"it is not safe: {served.problem}")
+        return Blocked(
+            dataset=served.began_in,
+            partition=served.began_at,
+            reason=f"it is not safe: {served.problem}",
+            fix="Run `interlock renew`: it looks whether what is served is intact." if served.is_lapsed else "",
+            retry_helps=served.is_lapsed,
+        )
 
     def _missing(self, dataset: str, partition: str, *, is_awaited: bool) -> Blocked:
         """An input without a version is waited for until it is due, and as long as somebody is at work on it."""

@@ -8,6 +8,7 @@ select
   coalesce(c.message, case when p.withdrawn_at is not null then 'its served version was withdrawn' else 'its lease ran out' end) as problem,
   coalesce(c.dataset, d.name) as began_in, coalesce(c.partition, p.partition) as began_at,
   p.version is null and c.message is null as is_missing,
+  p.version is not null and r.version is null and c.message is null and p.withdrawn_at is null as is_lapsed,
   exists (
     select from interlock.claim k
     where k.domain = d.domain and k.partition = p.partition and k.run_id <> %(run_id)s and interlock.is_held(k)) as is_awaited

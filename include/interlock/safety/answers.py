@@ -119,7 +119,7 @@ def answer_from(document: Any) -> Answer:
         return Answer.model_validate(document)
     except ValidationError as error:
         raise CouldNotAsk(
-            f"The database's answer is not of the shape that this code understands ({error.error_count()} differences).",
+            f"The database's answer is not of a shape that this code knows ({error.error_count()} differences).",
             fix="Read this as *not safe*; bring checkout and database to the same version (`interlock migrate`).",
         ) from error
 

@@ -9,6 +9,7 @@ SQL under today's name, so the hash is checked on every use and nothing else is 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PARSED_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
 GENERATED = {"target", "logs", "dbt_packages"}
+LOG_OF_DBT = "file_log"
 
 _held: dict[str, Manifest] = {}
 
@@ -73,20 +75,31 @@ def invoke(arguments: list[str], manifest: Manifest | None = None) -> Any:
 
     os.environ.setdefault("DBT_SEND_ANONYMOUS_USAGE_STATS", "false")
     state = settings().state
-    return dbtRunner(manifest=manifest).invoke(
-        [
-            "--quiet",
-            "--no-use-colors",
-            "--log-level", "none",
-            "--log-level-file", "info",
-            "--log-path", str(state / "logs" / "dbt"),
-            *arguments,
-            "--project-dir", str(project_dir()),
-            "--profiles-dir", str(project_dir()),
-            "--target-path", str(state / "dbt" / "target"),
-            "--target", "candidate",
-        ]
-    )  # fmt: skip
+    try:
+        return dbtRunner(manifest=manifest).invoke(
+            [
+                "--quiet",
+                "--no-use-colors",
+                "--log-level", "none",
+                "--log-level-file", "info",
+                "--log-path", str(state / "logs" / "dbt"),
+                *arguments,
+                "--project-dir", str(project_dir()),
+                "--profiles-dir", str(project_dir()),
+                "--target-path", str(state / "dbt" / "target"),
+                "--target", "candidate",
+            ]
+        )  # fmt: skip
+    finally:
+        _close_log()
+
+
+def _close_log() -> None:
+    """Close the file that dbt logs to: it opens one for each command and leaves them all open."""
+    log = logging.getLogger(LOG_OF_DBT)
+    for handler in log.handlers[:]:
+        log.removeHandler(handler)
+        handler.close()
 
 
 def _parse() -> Manifest:

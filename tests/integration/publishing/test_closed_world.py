@@ -289,3 +289,20 @@ def test_everything_that_was_published_is_in_the_events(platform, run, candidate
     assert actor == "tester"
     assert payload["version"] == candidate
     assert at <= datetime.now(UTC)
+
+
+def test_a_version_that_was_withdrawn_is_hidden_and_not_brought_back_by_a_rerun(platform, run, candidate):
+    platform.judge(run, candidate, DAY)
+    platform.publish(run, DAY, candidate)
+    platform.session(Role.OWNER).execute(
+        "update interlock.partition set withdrawn_at = now() where version = %s", [candidate]
+    )
+    assert platform.state("stg_orders", DAY) == "quarantined"
+    assert platform.amounts("stg_orders") == []
+    with refused("IL008"):
+        platform.publish(run, DAY, candidate)
+    platform.workspace(run)
+    other = platform.build(run, "stg_orders", DAY, amounts=(3,))
+    platform.judge(run, other, DAY)
+    platform.publish(run, DAY, other)
+    assert platform.amounts("stg_orders") == [3]

@@ -30,7 +30,7 @@ $$;
 -- Shows the workspace exactly the given versions of exactly the given partitions of an input, under the name
 -- that the models use for it. Only what is safe now may be pinned; no pins make an empty input.
 create function interlock.pin_input(run_id bigint, token bigint, dataset text, pins jsonb) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
   d interlock.dataset;
   workspace text := 'run_' || pin_input.run_id;
@@ -63,10 +63,13 @@ begin
   names := (select string_agg('t.' || quote_ident(c ->> 'name'), ', ' order by n)
             from jsonb_array_elements(d.columns) with ordinality as i (c, n));
   if d.layer = 'raw' then
-    select array_agg(l.load_id) into loads from interlock.load l
-    join jsonb_to_recordset(pins) as n (partition text, version bigint) on n.partition = l.partition
-    where l.dataset_id = d.dataset_id
-      and case when d.is_increment then l.state = 'accepted' and l.load_id <= n.version else l.load_id = n.version end;
+    if d.is_increment then
+      select array_agg(l.load_id) into loads from interlock.load l
+      join jsonb_to_recordset(pins) as n (partition text, version bigint) on n.partition = l.partition
+      where l.dataset_id = d.dataset_id and l.state = 'accepted' and l.load_id <= n.version;
+    else
+      loads := versions;
+    end if;
     execute format(
       'create or replace view %I.%I as select %s, t._load_id, t._loaded_at, t._source_file, t._row_number,'
       ' l.partition as _partition, l.delivered_on as _delivered_on'
@@ -209,10 +212,28 @@ begin
 end;
 $$;
 
+-- The partitions of an input that a partition of its reader is made from, as far as they are served; its own day always.
+create function interlock.partitions_read(of_input integer, mapping text, lookback integer, part text) returns setof text
+language plpgsql stable as $$
+begin
+  if mapping <> 'all' then
+    return next part;
+  end if;
+  if mapping = 'window' then
+    return query select x.partition from interlock.partition x
+    where x.dataset_id = of_input and x.version is not null
+      and x.starts_on >= interlock.starts_on(part) - lookback and x.starts_on < interlock.starts_on(part);
+  elsif mapping = 'all' then
+    return query select x.partition from interlock.partition x where x.dataset_id = of_input and x.version is not null;
+  end if;
+end;
+$$;
+
 -- Records which pinned versions each partition was built from; refuses where one that it reads was not pinned.
 create function interlock.record_inputs(d interlock.dataset, run_id bigint, partitions text[], sealed bigint) returns void
 language plpgsql as $$
 declare
+  edge record;
   missing record;
 begin
   insert into interlock.input (version, partition, input_id, input_partition, input_version)
@@ -232,36 +253,29 @@ begin
         between interlock.starts_on(p) - e.lookback and interlock.starts_on(p)));
 
   -- Of a window and of `all`, what exists must have been read; what was never served does not exist yet.
-  select u.name, p.partition as part, wanted.input_partition into missing
-  from unnest(partitions) as p (partition)
-  join interlock.edge e on e.downstream_id = d.dataset_id
-  join interlock.dataset u on u.dataset_id = e.upstream_id
-  cross join lateral (
-    select p.partition as input_partition where e.mapping in ('same', 'window')
-    union
-    select x.partition from interlock.partition x
-    where x.dataset_id = e.upstream_id and e.mapping = 'window' and x.version is not null
-      and x.starts_on between interlock.starts_on(p.partition) - e.lookback and interlock.starts_on(p.partition)
-    union
-    select x.partition from interlock.partition x
-    where x.dataset_id = e.upstream_id and e.mapping = 'all' and e.reopens and x.version is not null
-  ) as wanted
-  where not exists (
-    select from interlock.input i
-    where i.version = sealed and i.partition = p.partition and i.input_id = e.upstream_id and i.input_partition = wanted.input_partition)
-  order by u.name = d.name, p.partition, wanted.input_partition
-  limit 1;
-  if found then
-    raise exception 'the candidate of "%" partition % reads "%" partition %, which was not pinned', d.name, missing.part, missing.name,
-      missing.input_partition using errcode = 'IL006', hint = 'Its input is not safe, so it must not be built.';
-  end if;
+  for edge in
+    select e.*, u.name from interlock.edge e join interlock.dataset u on u.dataset_id = e.upstream_id
+    where e.downstream_id = d.dataset_id and (e.mapping <> 'all' or e.reopens)
+  loop
+    select p.partition, wanted.input_partition into missing
+    from unnest(partitions) as p (partition)
+    cross join lateral interlock.partitions_read(edge.upstream_id, edge.mapping, edge.lookback, p.partition) as wanted (input_partition)
+    where not exists (
+      select from interlock.input i
+      where i.version = sealed and i.partition = p.partition and i.input_id = edge.upstream_id and i.input_partition = wanted.input_partition)
+    order by p.partition, wanted.input_partition limit 1;
+    if found then
+      raise exception 'the candidate of "%" partition % reads "%" partition %, which was not pinned', d.name, missing.partition, edge.name,
+        missing.input_partition using errcode = 'IL006', hint = 'Its input is not safe, so it must not be built.';
+    end if;
+  end loop;
 end;
 $$;
 
 -- Takes what the run built for a dataset out of the builder's hands and gives it a version id. The candidate must
 -- hold rows of the given partitions alone, and every input must have been pinned.
 create function interlock.seal(run_id bigint, token bigint, dataset text, partitions text[], code_version text) returns bigint
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
   d interlock.dataset;
   workspace text := 'run_' || seal.run_id;

@@ -20,31 +20,42 @@ end;
 $$;
 
 -- What reads a partition directly. Edges that do not reopen are not followed: a dimension, unless its reader asks for it.
+-- Edge by edge, and the functions below in plpgsql, so that plans are kept and never look at the other days' rows.
 create function interlock.dependants(of_dataset integer, of_partition text) returns table (dataset_id integer, partition text)
-language sql stable
-begin atomic
-  select e.downstream_id, t.partition
-  from interlock.edge e
-  join interlock.dataset n on n.dataset_id = e.downstream_id
-  cross join lateral (
-    select of_partition as partition where e.mapping in ('same', 'window')
-    union
-    select p.partition from interlock.partition p
-    where e.mapping = 'window' and p.dataset_id = n.dataset_id
-      and p.starts_on between interlock.starts_on(of_partition) and interlock.starts_on(of_partition) + e.lookback
-    union
-    select p.partition from interlock.partition p where e.mapping = 'all' and p.dataset_id = n.dataset_id
-    union
-    select 'all' where e.mapping = 'all' and n.grain = 'all'
-  ) as t
-  where e.upstream_id = of_dataset and (e.mapping <> 'all' or e.reopens);
+language plpgsql stable as $$
+#variable_conflict use_column
+declare
+  edge record;
+  own_day date := interlock.starts_on(of_partition);
+begin
+  for edge in
+    select e.downstream_id, e.mapping, e.lookback, n.grain
+    from interlock.edge e join interlock.dataset n on n.dataset_id = e.downstream_id
+    where e.upstream_id = of_dataset and (e.mapping <> 'all' or e.reopens)
+  loop
+    if edge.mapping = 'all' then
+      return query select edge.downstream_id, p.partition from interlock.partition p where p.dataset_id = edge.downstream_id;
+      if edge.grain = 'all' and not found then
+        return query select edge.downstream_id, 'all';
+      end if;
+    else
+      return query select edge.downstream_id, of_partition;
+    end if;
+    if edge.mapping = 'window' then
+      return query select edge.downstream_id, p.partition from interlock.partition p
+      where p.dataset_id = edge.downstream_id and p.starts_on > own_day and p.starts_on <= own_day + edge.lookback;
+    end if;
+  end loop;
 end;
+$$;
 
 -- Every (dataset, partition) downstream of one, with the shortest path to it.
 create function interlock.downstream(of_dataset integer, of_partition text)
 returns table (dataset_id integer, partition text, path text[], depth integer)
-language sql stable
-begin atomic
+language plpgsql stable as $$
+#variable_conflict use_column
+begin
+  return query
   with recursive walk as (
     select of_dataset as dataset_id, of_partition as partition,
       array[(select d.name from interlock.dataset d where d.dataset_id = of_dataset)] as path, 0 as depth
@@ -58,29 +69,39 @@ begin atomic
   select distinct on (walk.dataset_id, walk.partition) walk.dataset_id, walk.partition, walk.path, walk.depth
   from walk where walk.depth > 0 order by walk.dataset_id, walk.partition, walk.depth, walk.path;
 end;
+$$;
 
 -- The inputs that differ from what a version was built from: replaced since, or there now and not read.
 create function interlock.stale_inputs(of_dataset integer, of_partition text, of_version bigint)
 returns table (input_id integer, input_partition text)
-language sql stable
-begin atomic
+language plpgsql stable as $$
+#variable_conflict use_column
+declare
+  edge interlock.edge;
+  own_day date := interlock.starts_on(of_partition);
+begin
+  return query
   select i.input_id, i.input_partition
   from interlock.input i
   join interlock.edge e on e.upstream_id = i.input_id and e.downstream_id = of_dataset and (e.mapping <> 'all' or e.reopens)
   left join interlock.partition p on p.dataset_id = i.input_id and p.partition = i.input_partition
-  where i.version = of_version and i.partition = of_partition and p.version is distinct from i.input_version
-  union all
-  select p.dataset_id, p.partition
-  from interlock.edge e
-  join interlock.partition p on p.dataset_id = e.upstream_id and p.version is not null
-  where e.downstream_id = of_dataset
-    and ((e.mapping = 'all' and e.reopens)
-      or (e.mapping = 'window'
-        and p.starts_on between interlock.starts_on(of_partition) - e.lookback and interlock.starts_on(of_partition)))
-    and not exists (
-      select from interlock.input i
-      where i.version = of_version and i.partition = of_partition and i.input_id = p.dataset_id and i.input_partition = p.partition);
+  where i.version = of_version and i.partition = of_partition and p.version is distinct from i.input_version;
+
+  for edge in
+    select e.* from interlock.edge e
+    where e.downstream_id = of_dataset and (e.mapping = 'window' or (e.mapping = 'all' and e.reopens))
+  loop
+    return query
+    select p.dataset_id, p.partition
+    from interlock.partition p
+    where p.dataset_id = edge.upstream_id and p.version is not null
+      and (edge.mapping = 'all' or p.starts_on between own_day - edge.lookback and own_day)
+      and not exists (
+        select from interlock.input i
+        where i.version = of_version and i.partition = of_partition and i.input_id = p.dataset_id and i.input_partition = p.partition);
+  end loop;
 end;
+$$;
 
 -- Tells an owner once for each episode that a partition is unsafe.
 create function interlock.tell_unsafe(of_cause bigint) returns void
@@ -262,7 +283,7 @@ create function interlock.refuse_delivery(
   run_id bigint, token bigint, dataset text, partition text, source_file text, content_hash text, outcome text,
   code text, message text, clears text, evidence jsonb)
 returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
   d interlock.dataset;
 begin
@@ -282,7 +303,7 @@ $$;
 
 -- A candidate that could not even be built or sealed: for its readers the same as one that failed its gate.
 create function interlock.report_build_failure(run_id bigint, token bigint, dataset text, partition text, message text) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
   d interlock.dataset;
 begin
@@ -308,7 +329,7 @@ return cardinality(clauses) > 0 and not exists (
 -- A result may name the digest of the clauses that it was judged by; the verdict then stands on that one.
 create function interlock.record_verdicts(run_id bigint, token bigint, judged_version bigint, results jsonb)
 returns table (partition text, outcome text, verdict_id bigint)
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   d interlock.dataset;

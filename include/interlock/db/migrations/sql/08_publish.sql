@@ -2,7 +2,7 @@
 -- pointer, causes, rebuilds, watermark, notices and event together.
 
 create function interlock.publish(run_id bigint, token bigint, partition text, versions bigint[]) returns integer
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 #variable_conflict use_column
 declare
   part text := publish.partition;
@@ -30,7 +30,11 @@ begin
       raise exception 'load % of "%" is older than load %, which was accepted meanwhile', chosen, d.name, was.version using errcode = 'IL009',
         hint = 'Run it again: it must be loaded again, after the other.';
     end if;
-    continue when was.version = chosen and was.verdict_id = verdict.verdict_id and was.withdrawn_at is null and not exists (
+    if was.version = chosen and was.withdrawn_at is not null then
+      raise exception '"%" partition % version % was withdrawn: a rerun does not bring it back', d.name, part, chosen
+        using errcode = 'IL008', hint = 'Release it, or publish another version.';
+    end if;
+    continue when was.version = chosen and was.verdict_id = verdict.verdict_id and not exists (
       select from interlock.cause c where c.dataset_id = d.dataset_id and c.partition = part and c.cleared_at is null);
 
     perform interlock.attach(d.layer, d.name, d.partition_column, t.version, t.table_name, t.bucket)
@@ -170,7 +174,7 @@ $$;
 -- Serves an earlier version of a partition again: it must still carry a passing verdict under the contract as it is now,
 -- and what it was built from must be what is served now.
 create function interlock.serve_version(of_dataset text, of_partition text, wanted bigint, actor text, reason text) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
   d interlock.dataset;
   chosen interlock.verdict;
