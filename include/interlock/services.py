@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import fcntl
 import importlib.util
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from interlock import orchestration, processes
-from interlock.errors import InterlockError, PermanentFailure, TransientFailure
+from interlock.airflow_rest import Airflow
+from interlock.errors import PermanentFailure, TransientFailure
 from interlock.settings import settings
 
 Say = Callable[[str], None]
@@ -38,8 +34,8 @@ COMMANDS = {
     "dag-processor": ("dag-processor",),
 }
 HEALTHY_SECONDS = 180
+DAGS_SECONDS = 60
 GRACE_SECONDS = 10
-REQUEST_SECONDS = 30
 PORT_TAKEN = "address already in use"
 PORTS_TRIED = 5
 
@@ -50,70 +46,6 @@ class _PortTaken(TransientFailure):
 
 def quietly(_line: str) -> None:
     """Say nothing."""
-
-
-@dataclass(frozen=True)
-class Airflow:
-    """A running Airflow: where it is and how to call it, as the platform's own user."""
-
-    port: int
-
-    @property
-    def address(self) -> str:
-        """The UI's address, and the root of the REST API."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @cached_property
-    def _token(self) -> str:
-        user, password = orchestration.login("interlock")
-        answer = self._ask("POST", "/auth/token", {"username": user, "password": password})
-        return str(answer["access_token"])
-
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """One REST call, for example `call("GET", "/api/v2/dags")`; the answer as parsed JSON."""
-        return self._ask(method, path, body, {"Authorization": f"Bearer {self._token}"})
-
-    def is_ours(self) -> bool:
-        """Whether who answers there knows our login: it could be another checkout's Airflow that took the port first."""
-        try:
-            return bool(self._token)
-        except InterlockError:
-            return False
-
-    def health(self) -> dict[str, str]:
-        """The state of each part as Airflow itself reports it; empty while nobody answers."""
-        try:
-            answer = self._ask("GET", "/api/v2/monitor/health", seconds=5)
-        except TransientFailure:
-            return {}
-        return {part: str(said.get("status")) for part, said in answer.items() if said.get("status")}
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        headers: dict[str, str] | None = None,
-        seconds: float = REQUEST_SECONDS,
-    ) -> Any:
-        content = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(  # noqa: S310
-            self.address + path, content, {"Content-Type": "application/json", **(headers or {})}, method=method
-        )
-        # No proxy, whatever the environment says: this is the same machine.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=seconds) as response:
-                answer = response.read()
-        except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace")[:500]
-            kind = TransientFailure if error.code >= 500 else PermanentFailure
-            raise kind(f"Airflow answered {error.code} to {method} {path}: {said}") from error
-        except OSError as error:
-            raise TransientFailure(
-                f"Airflow does not answer at {self.address}: {error}", fix="See `make status`, then `make up`."
-            ) from error
-        return json.loads(answer) if answer else None
 
 
 @dataclass(frozen=True)
@@ -270,7 +202,8 @@ def _wait_until_healthy(airflow: Airflow, say: Say) -> None:
                 )
         health = airflow.health()
         if all(health.get(part) == "healthy" for part in wanted) and airflow.is_ours():
-            say(f"Airflow is healthy at {airflow.address} after {time.monotonic() - started:.0f} s.")
+            _wait_for_dags(airflow)
+            say(f"Airflow is up at {airflow.address} after {time.monotonic() - started:.0f} s.")
             return
         if time.monotonic() - told > 5:
             told = time.monotonic()
@@ -281,6 +214,14 @@ def _wait_until_healthy(airflow: Airflow, say: Say) -> None:
         f"Airflow was not healthy after {HEALTHY_SECONDS} s.",
         fix=f"Read the logs in {orchestration.logs()}; then try again.",
     )
+
+
+def _wait_for_dags(airflow: Airflow) -> None:
+    """Until every DAG file was read once; an Airflow that has none for longer is up all the same, and shows why."""
+    files = {file.name for file in (settings().root / "dags").glob("*.py")}
+    started = time.monotonic()
+    while not files <= airflow.parsed_files() and time.monotonic() - started < DAGS_SECONDS:
+        time.sleep(0.3)
 
 
 def migrate_airflow() -> None:

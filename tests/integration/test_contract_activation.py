@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MONDAY, TUESDAY = "2013-01-05", "2013-01-06"
 CLAUSES = ["rows", "keys", "amounts"]
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def served(platform: Platform, dataset: str) -> dict[str, int]:
@@ -303,6 +306,10 @@ def test_the_command_asks_first_and_its_exit_code_says_what_is_unsafe(
 
     renewed(filled, (1, 99))
     catalog(tmp_path, "fct_orders")
+    project = tmp_path / "1.1.0" / "dbt_project"
+    project.mkdir()
+    for name in ("dbt_project.yml", "profiles.yml"):
+        shutil.copy(ROOT / "dbt_project" / name, project / name)
     monkeypatch.setenv("INTERLOCK_ROOT", str(tmp_path / "1.1.0"))
     settings.cache_clear()
     asked = CliRunner().invoke(app, ["contract", "activate"])

@@ -21,7 +21,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"ingestion", "transform", "quality", "publishing", "safety"}),
     frozenset({"pipeline"}),
     frozenset({"control", "recovery"}),
-    frozenset({"orchestration", "services", "diagnosis", "client", "telemetry"}),
+    frozenset({"orchestration", "airflow_rest", "services", "diagnosis", "client", "telemetry"}),
     frozenset({"operators", "api", "cli", "example", "__main__"}),
 )
 MAY_IMPORT_AIRFLOW = {"operators"}

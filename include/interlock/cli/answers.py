@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from interlock.safety.answers import Answer, Reason
     from interlock.safety.explanations import Explanation, Finding, Judgement
 
+SHOWN_KEYS = 3
+
 
 def sentences(answer: Answer) -> Iterator[str]:
     """The answer as lines of text: the state, what it stands on, and each reason with what clears it."""
@@ -68,8 +70,6 @@ def show_explanation(found: Explanation, console: Console | None = None) -> None
 
 
 def _show_judgement(judgement: Judgement, console: Console) -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     console.print()
@@ -84,24 +84,29 @@ def _show_judgement(judgement: Judgement, console: Console) -> None:
     if not judgement.findings:
         console.print(Text("  Every check succeeded."))
         return
-    table = Table(box=box.ASCII2, show_lines=True, expand=False)
-    for heading in ("check", "expected", "observed", "rows", "sample keys"):
-        table.add_column(heading, overflow="fold")
     for finding in judgement.findings:
-        table.add_row(
-            Text(f"{finding.clause}\n{'warning' if finding.severity == 'warning' else 'blocks'}"),
-            Text(_plain(finding.expected)),
-            Text(_plain(finding.observed) or finding.message),
-            Text(_rows(finding)),
-            Text("\n".join(_plain(key) for key in finding.sample_keys)),
-        )
-    console.print(table)
+        for line in _finding(finding):
+            console.print(Text(line), soft_wrap=True)
 
 
-def _rows(finding: Finding) -> str:
+def _finding(finding: Finding) -> Iterator[str]:
+    """A check that did not plainly succeed: what was expected and found, and a few of the rows that it is about."""
+    yield f"  {finding.clause} ({'warning' if finding.severity == 'warning' else 'blocks'})"
+    if finding.expected is not None:
+        yield f"    expected: {_plain(finding.expected)}"
+    observed = _plain(finding.observed) or finding.message
+    yield f"    observed: {observed}{_of_rows(finding) if 'rows' not in observed else ''}"
+    for key in finding.sample_keys[:SHOWN_KEYS]:
+        yield f"    such as:  {_plain(key)}"
+    if len(finding.sample_keys) > SHOWN_KEYS:
+        yield f"              and more (--json lists {len(finding.sample_keys)} of them)"
+
+
+def _of_rows(finding: Finding) -> str:
+    """How many rows it is about."""
     if finding.unexpected_count is None:
-        return "" if finding.evaluated_rows is None else f"{finding.evaluated_rows:,}"
-    return f"{finding.unexpected_count:,} of {finding.evaluated_rows or 0:,}"
+        return ""
+    return f" ({finding.unexpected_count:,} of {finding.evaluated_rows or 0:,} rows)"
 
 
 def _plain(value: Any) -> str:

@@ -25,6 +25,7 @@ FLIGHTS, WEATHER, MAINTENANCE = "flight_operations", "airport_weather", "interlo
 RUN_SECONDS = 300
 POLL_SECONDS = 0.5
 METRICS = ("scheduled_flights", "cancellation_rate", "on_time_arrival_rate", "average_arrival_delay_minutes")
+READERS_VIEW = "select flight_date, count(*) as flights from safe.fct_flights group by 1 order by 1"
 ENDED = ("success", "failed")
 
 
@@ -87,7 +88,8 @@ class Demo:
             self._bad_day()
             if self._corrects:
                 self._correction(airflow)
-            self._ending()
+            self._where_it_stands()
+        self._what_next()
 
     def _week(self, airflow: services.Airflow) -> None:
         self._chapter("A week is delivered, loaded, modelled, gated and published, day by day")
@@ -107,10 +109,7 @@ class Demo:
         self._command("check", "fct_flights", "--partition", str(BAD), expected=3)
         self._command("explain", "fct_departure_conditions", "--partition", str(BAD))
         self._say("What a dashboard reads: the day is simply not there, and no other day is touched.")
-        self._command(
-            "psql", "consumer", "-c",
-            f"select flight_date, count(*) from safe.fct_flights where flight_date between '{FIRST}' and '{LAST}' group by 1 order by 1",
-        )  # fmt: skip
+        self._command("psql", "consumer", "-c", READERS_VIEW)
 
     def _correction(self, airflow: services.Airflow) -> None:
         self._chapter("The producer delivers a correction; the day is rerun")
@@ -125,12 +124,14 @@ class Demo:
         for dataset in ("fct_flights", "fct_departure_conditions"):
             self._command("check", dataset, "--partition", str(BAD))
 
-    def _ending(self) -> None:
+    def _where_it_stands(self) -> None:
         self._chapter("Where it stands")
         self._command("status")
         for metric in METRICS:
             asked = ("metric", metric, "--from", str(FIRST), "--to", str(LAST))
             self._command(*asked, expected=0 if self._corrects else 3)
+
+    def _what_next(self) -> None:
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
         self._chapter(f"That was it, in {minutes} min {seconds:02} s. Try next")
         explained = "fct_flights" if self._corrects else "fct_departure_conditions"
@@ -159,7 +160,7 @@ class Demo:
                 if time.monotonic() > deadline:
                     raise PermanentFailure(
                         f"{waiting[0].dag} has not ended after {RUN_SECONDS} s (run {waiting[0].run_id}).",
-                        fix="See logs/ in the state folder (.interlock).",
+                        fix="The services' logs are in .interlock/logs.",
                     )
                 for run in list(waiting):
                     state = airflow.call("GET", run.path)["state"]
@@ -180,7 +181,7 @@ class Demo:
             raise PermanentFailure(
                 f"The run of {run.dag} for {run.day} {f'was stopped at {stopped}' if stopped else 'went through'}, "
                 f"and the story has it the other way round.",
-                fix="`interlock status` and `interlock explain` say more; the tasks' logs are in logs/ of the state folder.",
+                fix="`interlock status` and `interlock explain` say more; the tasks' logs are in .interlock/logs.",
             )
 
     def _command(self, *words: str, expected: int = 0, quietly: bool = False) -> None:
@@ -193,8 +194,8 @@ class Demo:
         )
         if ended.returncode != expected:
             raise PermanentFailure(
-                f"`interlock {' '.join(words)}` ended with {ended.returncode} instead of {expected}. {ended.stderr or ''}",
-                fix="Run it by hand to see why; the services' logs are in logs/ of the state folder.",
+                f"`interlock {' '.join(words)}` ended with {ended.returncode}, not {expected}. {ended.stderr or ''}",
+                fix="Run it by hand to see why; the services' logs are in .interlock/logs.",
             )
         if not quietly and ended.returncode:
             self._console.print(f"[dim](exit code {ended.returncode})[/]")

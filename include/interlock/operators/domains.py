@@ -13,7 +13,7 @@ from interlock.settings import settings
 
 
 class Domain(BaseModel):
-    """The schedule of one domain's pipeline. `retry_every` times `retries` is how long a missing input is waited for."""
+    """The schedule of one domain's pipeline. What is missing is waited for `retries` times `retry_every`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

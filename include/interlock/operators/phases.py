@@ -109,7 +109,7 @@ def _begin_of_interval(_: object, run_type: str, interval_start: datetime | None
 
 
 def _picked_date(_: object, __: str, ___: object, logical_date: datetime | None) -> str | None:
-    """A run that a person started for a date: that date. Airflow infers the interval *before* it, which they did not pick."""
+    """A run that a person started for a date: that date, and not the interval before it that Airflow infers."""
     return logical_date.date().isoformat() if logical_date else None
 
 

@@ -179,20 +179,26 @@ class Session:
         self.call(Role.OPERATOR, "finish_run", self.run.run_id, "failed", message)
 
     def finish(self, state: str, message: str | None = None) -> None:
-        """End the run: give its partitions free and clear its workspace away. Sealed candidates stay."""
+        """End the run: clear its workspace away, and those of runs that died, and give its partitions free.
+
+        Sealed candidates stay: a held one is evidence.
+        """
         self.call(Role.BUILDER, "close_workspace", self.run.run_id)
+        for (run_id,) in self.rows("leftover_workspaces.sql"):
+            with said_but_not_raised():
+                self.call(Role.BUILDER, "close_workspace", run_id)
         self.call(Role.OPERATOR, "finish_run", self.run.run_id, state, message)
 
 
 @contextmanager
 def said_but_not_raised() -> Iterator[None]:
-    """For what is recorded while a failure is on its way: it must not take the failure's place."""
+    """For what is done in passing at the end of a run: it must not take the place of how the run ended."""
     import psycopg
 
     try:
         yield
     except (InterlockError, psycopg.Error) as error:
-        logger.warning("how it ended could not be recorded: %s", error)
+        logger.warning("what was to be recorded or cleared away at the end was not: %s", error)
 
 
 @contextmanager

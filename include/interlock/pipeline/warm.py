@@ -25,6 +25,7 @@ def warm() -> None:
         importlib.import_module(name)
     from interlock.contracts.loading import checks_of, load_contracts
     from interlock.quality import suites
+    from interlock.transform import candidates
     from interlock.transform.lineage import Lineage
 
     suites.warm()
@@ -32,3 +33,4 @@ def warm() -> None:
     for contract in catalog.values():
         checks_of(contract)
     Lineage(catalog)
+    candidates.warm()

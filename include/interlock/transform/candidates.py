@@ -72,17 +72,18 @@ def build(
     """
     wanted = list(datasets)
     server = psycopg.conninfo.conninfo_to_dict(url(Role.BUILDER))
-    os.environ.update(
-        INTERLOCK_DBT_HOST=str(server["host"]),
-        INTERLOCK_DBT_PORT=str(server.get("port") or 5432),
-        INTERLOCK_DBT_USER=str(server["user"]),
-        INTERLOCK_DBT_PASSWORD=str(server.get("password") or ""),
-        INTERLOCK_DBT_DBNAME=str(server["dbname"]),
-        INTERLOCK_DBT_SCHEMA=workspace,
-        INTERLOCK_DBT_THREADS=str(threads),
-    )
+    _log_in(server, workspace)
     result = invoke(
-        ["run", "--no-write-json", "--select", *wanted, "--vars", json.dumps({"interlock_buckets": dict(buckets)})],
+        [
+            "run",
+            "--no-write-json",
+            "--threads",
+            str(threads),
+            "--select",
+            *wanted,
+            "--vars",
+            json.dumps({"interlock_buckets": dict(buckets)}),
+        ],
         in_workspace(workspace, str(server["dbname"])),
     )
     if result.exception is not None or result.result is None:
@@ -93,6 +94,24 @@ def build(
         )
     outcomes = {item.node.name: item for item in result.result}
     return [Build(dataset=name, error=_error(outcomes.get(name))) for name in wanted]
+
+
+def warm() -> None:
+    """Pay for what dbt's first command in a process costs beyond its imports; opens no connection."""
+    _log_in(dict.fromkeys(("host", "user", "password", "dbname"), "unset"), "unset")
+    invoke(["list", "--no-write-json", "--select", "nothing"], in_workspace("unset", "unset"))
+
+
+def _log_in(server: Mapping[str, Any], schema: str) -> None:
+    """Where dbt's profile finds the database: it reads nothing but the environment."""
+    os.environ.update(
+        INTERLOCK_DBT_HOST=str(server["host"]),
+        INTERLOCK_DBT_PORT=str(server.get("port") or 5432),
+        INTERLOCK_DBT_USER=str(server["user"]),
+        INTERLOCK_DBT_PASSWORD=str(server.get("password") or ""),
+        INTERLOCK_DBT_DBNAME=str(server["dbname"]),
+        INTERLOCK_DBT_SCHEMA=schema,
+    )
 
 
 def _error(outcome: Any) -> str:

@@ -23,6 +23,8 @@ create function interlock.close_workspace(run_id bigint) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   set local client_min_messages = warning;
+  -- What a killed process asked for may still be running; whoever clears up after it shall not wait for that.
+  set local lock_timeout = '10s';
   execute format('drop schema if exists %I cascade', 'run_' || close_workspace.run_id);
 end;
 $$;
