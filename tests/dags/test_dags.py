@@ -72,6 +72,12 @@ def test_todays_scheduler_does_not_chase_a_year_that_is_over(domain_dag):
     assert domain_dag.timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction) is None
 
 
+def test_a_run_with_todays_date_has_its_tasks_and_is_not_green_for_lack_of_them(domain_dag):
+    # Airflow makes no task whose dates exclude the run's logical date, and calls a run without tasks a success.
+    assert domain_dag.end_date is None
+    assert all(task.end_date is None and task.start_date.year == 1970 for task in domain_dag.tasks)
+
+
 def test_every_dag_and_every_phase_is_documented(dag_bag):
     for dag in dag_bag.dags.values():
         assert dag.doc_md.strip().startswith("# ")

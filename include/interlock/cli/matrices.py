@@ -33,7 +33,7 @@ def show(found: Matrix, console: Console | None = None) -> None:
     if not found.rows:
         console.print("Nothing is known yet: no domain has run. Try `interlock run DOMAIN --partition P`.")
         return
-    names = max(len(row.dataset) for row in found.rows) + 2
+    names = max(len(row.dataset) for row in found.rows) + 4
     wide = max((console.width - names) // 3, 1)
     blocks = [found.days[start : start + wide] for start in range(0, len(found.days), wide)]
     for block in blocks:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG, Asset, Param
-from airflow.timetables.interval import CronDataIntervalTimetable
 
 from interlock.contracts.model import Layer
 from interlock.operators.phases import PhaseOperator
+from interlock.operators.timetables import ALWAYS, DaysOfDomain
 from interlock.pipeline.runs import Phase
 
 if TYPE_CHECKING:
@@ -37,10 +37,9 @@ def domain_dag(name: str, domain: Domain, catalog: Catalog, documentation: str) 
         dag_id=name,
         description=domain.description,
         doc_md=documentation,
-        schedule=CronDataIntervalTimetable(domain.schedule, timezone="UTC"),
-        start_date=datetime.combine(domain.start, time.min, UTC),
-        # Compared with the beginnings of data intervals, so the last day runs too.
-        end_date=datetime.combine(domain.end, time.min, UTC) if domain.end else None,
+        # The domain's days bound its schedule, never its tasks: see the timetable's module.
+        schedule=DaysOfDomain(domain.schedule, domain.start, domain.end),
+        start_date=ALWAYS,
         catchup=False,
         max_active_runs=2,
         is_paused_upon_creation=False,

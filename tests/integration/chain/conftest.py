@@ -1,6 +1,7 @@
 """The real chain on real deliveries: contracts, dbt and gates of the checkout, a database and a landing folder a test.
 
-A week of both domains is published once a session; most tests begin with a copy of it.
+A week of both domains is published once a session, and one more day of the flights, so that the day after the week is
+cheap to run: one feed and two models. Most tests begin with a copy of that.
 """
 
 from __future__ import annotations
@@ -25,9 +26,7 @@ from interlock.settings import settings
 
 SECRET_KEY = "a secret for tests alone"  # the one that the template was migrated with
 FLIGHTS, WEATHER = "flight_operations", "airport_weather"
-DOMAINS = (FLIGHTS, WEATHER)
-WEEK = tuple(f"2013-01-0{day}" for day in range(1, 8))
-BAD = "2013-01-05"
+DAYS = tuple(f"2013-01-0{day}" for day in range(1, 9))
 numbers = count(1)
 
 
@@ -99,8 +98,8 @@ def week(server: Any, template: str, home: Path, tmp_path_factory: pytest.TempPa
     """The platform on which a week is published. Copy it, do not touch it."""
     with pytest.MonkeyPatch.context() as environment:
         world = _world(server, environment, home, "chain_week", template, tmp_path_factory.mktemp("week"))
-        world.deliver(WEEK[0], WEEK[-1])
-        reports = [world.run(domain, *WEEK) for domain in DOMAINS]
+        world.deliver(DAYS[0], DAYS[-1])
+        reports = [world.run(FLIGHTS, *DAYS), world.run(WEATHER, *DAYS[:-1])]
         assert [report.blocked for report in reports] == [(), ()]
     _forget()
     yield world
@@ -129,7 +128,7 @@ def worlds(
 
 @pytest.fixture
 def world(worlds: Callable[..., World], week: World) -> World:
-    """A platform on which a week of both domains is published."""
+    """A platform on which a week of both domains is published, and of the flights the day after."""
     return worlds(week)
 
 

@@ -21,12 +21,11 @@ BAD = "2013-01-05"
 OF_FLIGHTS = ["flights", "stg_flight_operations__flights", "fct_flights", "agg_carrier_daily", "fct_departure_conditions"]
 
 
-def test_a_week_of_both_domains_is_published_and_safe(week: World, world: World):
+def test_a_week_of_both_domains_is_published_and_safe(world: World):
     assert world.unsafe() == set()
-    counts = dict(world.rows("select flight_date::text, count(*) from safe.fct_flights group by 1"))
+    counts = dict(world.rows("select flight_date::text, count(*) from safe.fct_departure_conditions group by 1"))
     delivered = {day: len((world.landing / f"flights/flights_{day}.csv").read_text().splitlines()) - 1 for day in WEEK}
     assert counts == delivered
-    assert world.rows("select count(*) from safe.fct_departure_conditions") == [(sum(delivered.values()),)]
 
 
 def test_a_run_that_did_no_work_publishes_judges_and_renews_nothing(world: World):
@@ -98,7 +97,7 @@ def test_the_same_good_content_after_a_load_that_failed_its_gate_is_served_again
 
 
 def test_a_bad_day_that_was_never_published_is_unsafe_and_its_correction_completes_it(world: World):
-    day = "2013-01-08"
+    day = "2013-01-09"
     world.deliver(day, fault="half_the_rows")
     assert not world.run(FLIGHTS, day).is_complete
     blocked = world.run(WEATHER, day).blocked
