@@ -14,6 +14,7 @@ from tests.benchmarks.figures import Figure, middle, seconds
 from tests.benchmarks.platform import ROOT, days, dbt_environment, deliver, interlock, scratch
 
 from interlock import services
+from interlock.airflow_rest import Airflow
 from interlock.db import connection as connections
 from interlock.db.connection import Role
 
@@ -79,7 +80,7 @@ def _usual_environment(root: Path, folder: Path) -> dict[str, str]:
     }
 
 
-def _run(airflow: services.Airflow, dag: str, day: str) -> None:
+def _run(airflow: Airflow, dag: str, day: str) -> None:
     """Trigger one run and wait for its end; raises if it is not green."""
     run_id = f"bench_{dag}_{day}"
     body = {"logical_date": None, "dag_run_id": run_id} | (

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from interlock import orchestration, services
+from interlock.airflow_rest import Airflow
 from interlock.db import connection as connections
 from interlock.settings import settings
 
@@ -56,7 +57,7 @@ def _settings_of_this_test() -> None:
 class Platform:
     """The running platform, and its command line as anybody has it."""
 
-    airflow: services.Airflow
+    airflow: Airflow
     login: tuple[str, str]
 
     def interlock(self, *words: str) -> subprocess.CompletedProcess[str]:

@@ -38,7 +38,10 @@ def test_the_phases_are_nine_tasks_in_a_row(domain_dag):
     order = [phase.value for phase in Phase]
     assert len(order) == 9
     assert [task.task_id for task in domain_dag.topological_sort()] == order
-    assert [task.downstream_task_ids for task in domain_dag.topological_sort()] == [*({name} for name in order[1:]), set()]
+    assert [task.downstream_task_ids for task in domain_dag.topological_sort()] == [
+        *({name} for name in order[1:]),
+        set(),
+    ]
 
 
 def test_nothing_runs_after_a_failed_task_whatever_becomes_of_it(domain_dag):
@@ -57,7 +60,9 @@ def test_a_run_stands_for_the_day_of_its_data_interval(domain_dag):
     restriction = TimeRestriction(earliest=domain_dag.start_date, latest=domain_dag.end_date, catchup=True)
     runs = []
     interval = None
-    while (info := timetable.next_dagrun_info(last_automated_data_interval=interval, restriction=restriction)) is not None:
+    while (
+        info := timetable.next_dagrun_info(last_automated_data_interval=interval, restriction=restriction)
+    ) is not None:
         interval = info.data_interval
         runs.append(interval.start.date())
         assert interval.end - interval.start == timedelta(days=1)
@@ -67,7 +72,9 @@ def test_a_run_stands_for_the_day_of_its_data_interval(domain_dag):
 def test_todays_scheduler_does_not_chase_a_year_that_is_over(domain_dag):
     from airflow.timetables.base import TimeRestriction
 
-    restriction = TimeRestriction(earliest=domain_dag.start_date, latest=domain_dag.end_date, catchup=domain_dag.catchup)
+    restriction = TimeRestriction(
+        earliest=domain_dag.start_date, latest=domain_dag.end_date, catchup=domain_dag.catchup
+    )
     assert domain_dag.catchup is False
     assert domain_dag.timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction) is None
 

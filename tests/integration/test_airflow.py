@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from interlock import services
+from interlock.airflow_rest import Airflow
 from interlock.db import connection as connections
 from interlock.db.connection import Role, connect
 from interlock.pipeline.runs import Phase
@@ -35,10 +36,12 @@ numbers = count(1)
 class Platform:
     """The running platform, by its public means alone: commands, REST, and SQL as a reader."""
 
-    airflow: services.Airflow
+    airflow: Airflow
 
     def command(self, *words: str, expected: int = 0) -> str:
-        ended = subprocess.run([sys.executable, "-m", "interlock", *words], capture_output=True, text=True, cwd=ROOT)
+        ended = subprocess.run(
+            [sys.executable, "-m", "interlock", *words], check=False, capture_output=True, text=True, cwd=ROOT
+        )
         assert ended.returncode == expected, ended.stdout + ended.stderr
         return ended.stdout
 
@@ -127,7 +130,9 @@ def started() -> Iterator[tuple[Platform, dict[str, str]]]:
             yield platform, own
         finally:
             _forget()
-            platform_is_gone = subprocess.run([sys.executable, "-m", "interlock", "erase", "--yes"], cwd=ROOT)
+            platform_is_gone = subprocess.run(
+                [sys.executable, "-m", "interlock", "erase", "--yes"], check=False, cwd=ROOT
+            )
             shutil.rmtree(folder, ignore_errors=True)
             _forget()
             assert platform_is_gone.returncode == 0

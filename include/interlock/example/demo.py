@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import Console
 
 from interlock import services
+from interlock.airflow_rest import Airflow
 from interlock.errors import PermanentFailure
 
 FIRST, LAST, BAD = date(2013, 1, 1), date(2013, 1, 7), date(2013, 1, 5)
@@ -91,7 +92,7 @@ class Demo:
             self._where_it_stands()
         self._what_next()
 
-    def _week(self, airflow: services.Airflow) -> None:
+    def _week(self, airflow: Airflow) -> None:
         self._chapter("A week is delivered, loaded, modelled, gated and published, day by day")
         self._say(f"On {BAD}, {self._scenario.story}. Nobody has told the platform.")
         earlier: list[DagRun] = []
@@ -111,7 +112,7 @@ class Demo:
         self._say("What a dashboard reads: the day is simply not there, and no other day is touched.")
         self._command("psql", "consumer", "-c", READERS_VIEW)
 
-    def _correction(self, airflow: services.Airflow) -> None:
+    def _correction(self, airflow: Airflow) -> None:
         self._chapter("The producer delivers a correction; the day is rerun")
         self._command("deliver", "--from", str(BAD))
         self._see(airflow, [self._trigger(airflow, FLIGHTS, BAD, attempt=2)], is_corrected=True)
@@ -145,13 +146,13 @@ class Demo:
         ):
             self._say(f"{command}\n      {meaning}")
 
-    def _trigger(self, airflow: services.Airflow, domain: str, day: date, attempt: int = 1) -> DagRun:
+    def _trigger(self, airflow: Airflow, domain: str, day: date, attempt: int = 1) -> DagRun:
         run = DagRun(dag=domain, run_id=f"demo_{self._stamp}_{day}_{attempt}", day=day)
         body = {"logical_date": None, "dag_run_id": run.run_id, "conf": {"partition": str(day)}}
         airflow.call("POST", f"/api/v2/dags/{domain}/dagRuns", body)
         return run
 
-    def _see(self, airflow: services.Airflow, runs: list[DagRun], *, is_corrected: bool = False) -> None:
+    def _see(self, airflow: Airflow, runs: list[DagRun], *, is_corrected: bool = False) -> None:
         """Wait for runs and see that each ends as told; the line of each appears when it has ended."""
         waiting = list(runs)
         deadline = time.monotonic() + RUN_SECONDS
@@ -170,7 +171,7 @@ class Demo:
                 shown.update("  " + ", ".join(f"{run.dag} {run.day}" for run in waiting))
                 time.sleep(POLL_SECONDS if waiting else 0)
 
-    def _judge(self, airflow: services.Airflow, run: DagRun, state: str, *, is_bad: bool) -> None:
+    def _judge(self, airflow: Airflow, run: DagRun, state: str, *, is_bad: bool) -> None:
         """Print how a run ended, and raise where that is not the story."""
         tasks = airflow.call("GET", f"{run.path}/taskInstances")["task_instances"]
         stopped = next((task["task_id"] for task in tasks if task["state"] == "failed"), "")

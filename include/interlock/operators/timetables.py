@@ -44,7 +44,8 @@ class DaysOfDomain(CronDataIntervalTimetable):
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
         """The next run whose data interval begins on one of the domain's days."""
-        first, last = (day and coerce_datetime(datetime.combine(day, time.min, UTC)) for day in self._days)
+        first = coerce_datetime(datetime.combine(self._days[0], time.min, UTC))
+        last = coerce_datetime(datetime.combine(self._days[1], time.min, UTC)) if self._days[1] else None
         bounded = TimeRestriction(
             max(filter(None, (first, restriction.earliest))),
             min(filter(None, (last, restriction.latest)), default=None),

@@ -37,7 +37,9 @@ class World:
     name: str
     landing: Path
 
-    def deliver(self, first: str, last: str | None = None, *, feeds: tuple[str, ...] = (), fault: str | None = None) -> None:
+    def deliver(
+        self, first: str, last: str | None = None, *, feeds: tuple[str, ...] = (), fault: str | None = None
+    ) -> None:
         """The producer's files of some days; `fault` is what is wrong with the last one."""
         last = last or first
         order = Order(
@@ -67,11 +69,13 @@ class World:
 
     def reasons(self, dataset: str, partition: str) -> list[dict[str, Any]]:
         """Why a partition is not safe."""
-        found = self.rows("select reasons from interlock.safety where dataset = %s and partition = %s", dataset, partition)
+        found = self.rows(
+            "select reasons from interlock.safety where dataset = %s and partition = %s", dataset, partition
+        )
         return list(found[0][0])
 
     def published(self, dataset: str) -> list[tuple[Any, ...]]:
-        """What a consumer reads of a dataset, in an order of its own; less the load's number, which no two runs share."""
+        """What a consumer reads of a dataset, in an order of its own; less the load's number, which differs by run."""
         return sorted(self.rows(f"select to_jsonb(t) - 'load_id' from safe.{dataset} t"), key=repr)
 
     def versions(self) -> dict[tuple[str, str], int]:
@@ -83,7 +87,18 @@ class World:
         """Everything by which a run could be seen to have done something; the run itself and its deliveries aside."""
         return {
             table: self.rows(f"select * from interlock.{table} order by 1, 2", role=Role.AUDITOR)
-            for table in ("version", "verdict", "cause", "partition", "load", "rebuild", "event", "notice", "dataset", "input")
+            for table in (
+                "version",
+                "verdict",
+                "cause",
+                "partition",
+                "load",
+                "rebuild",
+                "event",
+                "notice",
+                "dataset",
+                "input",
+            )
         }
 
 

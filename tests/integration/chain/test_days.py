@@ -13,12 +13,18 @@ from interlock.recovery import rebuilds
 from interlock.safety import leases
 
 if TYPE_CHECKING:
-    from .conftest import World
+    from tests.integration.chain.conftest import World
 
 FLIGHTS, WEATHER = "flight_operations", "airport_weather"
 WEEK = tuple(f"2013-01-0{day}" for day in range(1, 8))
 BAD = "2013-01-05"
-OF_FLIGHTS = ["flights", "stg_flight_operations__flights", "fct_flights", "agg_carrier_daily", "fct_departure_conditions"]
+OF_FLIGHTS = [
+    "flights",
+    "stg_flight_operations__flights",
+    "fct_flights",
+    "agg_carrier_daily",
+    "fct_departure_conditions",
+]
 
 
 def test_a_week_of_both_domains_is_published_and_safe(world: World):
@@ -46,7 +52,10 @@ def test_a_bad_day_blocks_what_is_built_from_it_and_nothing_else(world: World, f
     assert {item.partition for item in report.blocked} == {BAD}
     assert {item.began_at for item in report.blocked} == {("flights", BAD)}
     assert world.unsafe() == {(dataset, BAD) for dataset in OF_FLIGHTS}
-    for dataset, path in (("agg_carrier_daily", OF_FLIGHTS[:4]), ("fct_departure_conditions", [*OF_FLIGHTS[:3], OF_FLIGHTS[4]])):
+    for dataset, path in (
+        ("agg_carrier_daily", OF_FLIGHTS[:4]),
+        ("fct_departure_conditions", [*OF_FLIGHTS[:3], OF_FLIGHTS[4]]),
+    ):
         assert [reason["path"] for reason in world.reasons(dataset, BAD)] == [path]
     for dataset, rows in others.items():
         assert world.published(dataset) == rows

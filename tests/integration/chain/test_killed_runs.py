@@ -16,7 +16,7 @@ from interlock.pipeline import chain, phases
 from interlock.pipeline.runs import Session
 
 if TYPE_CHECKING:
-    from .conftest import World
+    from tests.integration.chain.conftest import World
 
 DAY, BEFORE = "2013-01-08", "2013-01-07"
 WEATHER = "airport_weather"

@@ -1,4 +1,4 @@
-"""A run phase by phase, as an orchestrator drives it: the same end as in one go, whatever is rerun, skipped or stopped."""
+"""A run phase by phase, as an orchestrator drives it: the same end as in one go, whatever is rerun or skipped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from interlock.pipeline import chain, phases
 from interlock.pipeline.runs import Phase
 
 if TYPE_CHECKING:
-    from .conftest import World
+    from tests.integration.chain.conftest import World
 
 FLIGHTS, WEATHER = "flight_operations", "airport_weather"
 DAY, NEXT = "2013-01-08", "2013-01-09"  # of the first the flights are published
@@ -77,7 +77,8 @@ def test_what_passed_is_published_although_a_sibling_failed_its_gate(world: Worl
     assert world.state("fct_flights", NEXT) == "safe"
     assert world.state("agg_carrier_daily", NEXT) == "unsafe"
     [(held,)] = world.rows(
-        "select t.table_name from interlock.verdict v join interlock.version_table t using (version) where v.outcome = 'failed'",
+        "select t.table_name from interlock.verdict v join interlock.version_table t using (version)"
+        " where v.outcome = 'failed'",
         role=Role.AUDITOR,
     )
     assert world.rows(f"select count(*) > 0 from versions.{held}", role=Role.GATE) == [(True,)]
@@ -90,7 +91,10 @@ def test_what_reads_a_candidate_that_failed_its_gate_is_not_judged(world: World,
     assert {(item.dataset, item.began_at) for item in report.blocked} == {
         (name, ("fct_flights", NEXT)) for name in ("fct_flights", "agg_carrier_daily")
     }
-    judged = "select count(*) from interlock.verdict join interlock.dataset d using (dataset_id) where d.name = %s and partition = %s"
+    judged = (
+        "select count(*) from interlock.verdict join interlock.dataset d using (dataset_id)"
+        " where d.name = %s and partition = %s"
+    )
     assert world.rows(judged, "agg_carrier_daily", NEXT, role=Role.AUDITOR) == [(0,)]
     paths = [reason["path"] for reason in world.reasons("agg_carrier_daily", NEXT)]
     assert paths == [["fct_flights", "agg_carrier_daily"]]

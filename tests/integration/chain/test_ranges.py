@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from interlock.db.connection import Role
 
 if TYPE_CHECKING:
-    from .conftest import World
+    from tests.integration.chain.conftest import World
 
 FLIGHTS, WEATHER = "flight_operations", "airport_weather"
 DAYS = ("2013-01-30", "2013-01-31", "2013-02-01", "2013-02-02")
@@ -24,8 +24,9 @@ def test_a_range_over_a_month_boundary_publishes_what_its_days_publish_one_by_on
     assert len(datasets) == 11
     expected = {name: at_once.published(name) for name in datasets}
     tables = at_once.rows(
-        "select count(*), count(distinct bucket) from interlock.version_table t join interlock.version v using (version)"
-        " join interlock.dataset d using (dataset_id) where d.name = 'fct_flights' and t.attached_at is not null",
+        "select count(*), count(distinct bucket) from interlock.version_table t"
+        " join interlock.version v using (version) join interlock.dataset d using (dataset_id)"
+        " where d.name = 'fct_flights' and t.attached_at is not null",
         role=Role.AUDITOR,
     )
     assert tables == [(2, 2)]
@@ -52,17 +53,6 @@ def test_a_bad_day_inside_a_range_blocks_that_day_alone(empty_world: World):
         ("fct_departure_conditions", bad, ("flights", bad))
     ]
     assert {partition for _, partition in world.unsafe()} == {bad}
-
-
-def test_days_that_are_apart_run_together(empty_world: World):
-    world = empty_world
-    for day in (DAYS[0], DAYS[3]):
-        world.deliver(day)
-    for domain in (FLIGHTS, WEATHER):
-        assert world.run(domain, DAYS[3], DAYS[0]).is_complete
-    assert world.rows("select distinct flight_date::text from safe.fct_departure_conditions order by 1") == [
-        (DAYS[0],), (DAYS[3],),
-    ]  # fmt: skip
 
 
 def test_a_dimension_does_not_depend_on_the_order_in_which_its_snapshots_came(worlds: Callable[..., World]):
