@@ -56,7 +56,9 @@ def run(domain: str, partitions: Sequence[str], *, trigger: str, by: str, progre
             for phase, work in WORK.items():
                 outcome = session.perform(phase, work)
                 for item in outcome.blocked:
-                    blocked.setdefault((item.dataset, item.partition), item)
+                    # What an earlier phase has said about the cause goes deeper than what a later one can see.
+                    deeper = blocked.get(item.began_at, item)
+                    blocked.setdefault((item.dataset, item.partition), deeper.holds_back(item.dataset, item.partition))
                 if progress:
                     progress(phase, outcome)
             published = session.rows("published.sql")

@@ -34,8 +34,9 @@ class Blocked(BaseModel):
         return self.origin or (self.dataset, self.partition)
 
     def holds_back(self, dataset: str, partition: str) -> Blocked:
-        """The same hindrance, for what would have been built from this."""
-        return self.model_copy(update={"dataset": dataset, "partition": partition, "origin": self.began_at})
+        """The same hindrance, for what would have been built from this (or for this itself)."""
+        origin = None if self.began_at == (dataset, partition) else self.began_at
+        return self.model_copy(update={"dataset": dataset, "partition": partition, "origin": origin})
 
 
 def explained(blocked: Sequence[Blocked]) -> list[str]:
