@@ -171,7 +171,11 @@ def _failed(judgement: Judgement) -> Blocked:
 
 def _hindered(dataset: str, partition: str, error: InterlockError) -> Blocked:
     return Blocked(
-        dataset=dataset, partition=partition, reason=error.message, fix=error.fix, retry_helps=error.retry_helps
+        dataset=dataset,
+        partition=partition,
+        reason=error.message.removeprefix(f"{dataset} {partition}: "),
+        fix=error.fix,
+        retry_helps=error.retry_helps,
     )
 
 
