@@ -34,7 +34,7 @@ def maintenance() -> None:
     def rebuild() -> list[str]:
         from interlock.recovery import rebuilds
 
-        return rebuilds.described(rebuilds.carry_out(BY))
+        return rebuilds.require_complete(rebuilds.carry_out(BY))
 
     @task
     def renew_and_tell() -> None:

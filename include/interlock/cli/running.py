@@ -55,12 +55,13 @@ def rebuild() -> None:
     from interlock.pipeline.runs import actor
     from interlock.recovery import rebuilds
 
-    reports = rebuilds.carry_out(actor())
-    if not reports:
-        typer.echo("No rebuild is waiting.")
-    for report in reports:
+    exits = []
+    for report in rebuilds.carry_out(actor()):
         _print(report)
-    raise typer.Exit(max((_exit(report) for report in reports), default=Exit.OK))
+        exits.append(_exit(report))
+    if not exits:
+        typer.echo("No rebuild is waiting.")
+    raise typer.Exit(max(exits, default=Exit.OK))
 
 
 def _partitions(partition: str | None, first: str | None, last: str | None) -> list[str]:

@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # The claims of a run in one process fall free with that process, so their lease has only to outlast it.
-ONE_PROCESS_LEASE = timedelta(days=1)
+ONE_PROCESS_LEASE = timedelta(hours=6)
+# These commit once for each partition, and waiting for the disk each time cost a year half of its loads. The end of the
+# phase is what waits, for all of them at once: before it, a crash of the machine can take back the last of them, and the
+# phase with them, which is then run again.
+DURABLE_WITH_THEIR_PHASE = (Role.LOADER, Role.PUBLISHER)
 
 
 class Phase(StrEnum):
@@ -104,7 +108,9 @@ class Session:
     def connection(self, role: Role) -> psycopg.Connection[Any]:
         """The session's connection as `role`, in autocommit; transactions are opened where they are meant."""
         if role not in self._connections or self._connections[role].closed:
-            self._connections[role] = self._stack.enter_context(connect(role, autocommit=True))
+            connection = self._connections[role] = self._stack.enter_context(connect(role, autocommit=True))
+            if role in DURABLE_WITH_THEIR_PHASE:
+                connection.execute("set synchronous_commit = off")
         return self._connections[role]
 
     @cached_property

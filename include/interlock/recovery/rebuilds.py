@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 from interlock.db.connection import Role, connect, statement
 from interlock.errors import InterlockError, PermanentFailure
@@ -30,38 +30,45 @@ def pending() -> dict[str, list[str]]:
     return dict(found)
 
 
-def carry_out(by: str) -> list[Report]:
-    """Run every queued rebuild once. A partition that another run holds waits for the next time."""
-    reports = []
-    # Domain by domain, and again as long as there is something new: what one rebuilds, another may have to follow.
-    done: set[tuple[str, str]] = set()
+def carry_out(by: str) -> Iterator[Report]:
+    """Run every queued rebuild once, domain by domain; again as long as one of them has queued another.
+
+    A partition that another run holds waits for the next time. Raises, after all were tried, where one
+    could not be run at all.
+    """
+    tried: set[tuple[str, str]] = set()
+    failures: list[InterlockError] = []
     while queued := {
         domain: rest
         for domain, partitions in pending().items()
-        if (rest := [partition for partition in partitions if (domain, partition) not in done])
+        if (rest := [partition for partition in partitions if (domain, partition) not in tried])
     }:
         for domain, partitions in queued.items():
-            done |= {(domain, partition) for partition in partitions}
-            reports += _carried_out(domain, partitions, by)
-    return reports
+            tried |= {(domain, partition) for partition in partitions}
+            _count_attempt(domain, partitions)
+            try:
+                yield chain.run(domain, partitions, trigger="rebuild", by=by)
+            except InterlockError as error:
+                logger.warning("rebuilds of %s (%s) were not carried out: %s", domain, ", ".join(partitions), error)
+                failures.append(error)
+    if failures:
+        raise failures[0]
 
 
-def described(reports: Sequence[Report]) -> list[str]:
-    """A line for each rebuild. Raises PermanentFailure where one was blocked, so that it is seen."""
-    blocked = [item for report in reports for item in report.blocked]
+def require_complete(reports: Iterable[Report]) -> list[str]:
+    """A line for each rebuild. Raises PermanentFailure where one was blocked: what it was for stays unsafe."""
+    lines, blocked = [], []
+    for report in reports:
+        lines.append(f"{report.domain} {' '.join(report.partitions)}: run {report.run_id}")
+        blocked += report.blocked
     if blocked:
         raise PermanentFailure(
-            f"rebuilds were blocked, and what they were for stays unsafe:\n{failure_message(blocked)}",
+            f"Rebuilds were blocked, and what they were for stays unsafe:\n{failure_message(blocked)}",
             fix="`interlock explain DATASET --partition P` shows the evidence and what clears it.",
         )
-    return [f"{report.domain} {' '.join(report.partitions)}: run {report.run_id}" for report in reports]
+    return lines
 
 
-def _carried_out(domain: str, partitions: list[str], by: str) -> list[Report]:
+def _count_attempt(domain: str, partitions: list[str]) -> None:
     with connect(Role.OPERATOR) as connection:
         connection.execute(statement("recovery/count_attempt.sql"), {"domain": domain, "partitions": partitions})
-    try:
-        return [chain.run(domain, partitions, trigger="rebuild", by=by)]
-    except InterlockError as error:
-        logger.warning("rebuilds of %s (%s) were not carried out: %s", domain, ", ".join(partitions), error)
-        return []
