@@ -55,13 +55,12 @@ def rebuild() -> None:
     from interlock.pipeline.runs import actor
     from interlock.recovery import rebuilds
 
-    exits = []
-    for report in rebuilds.carry_out(actor()):
-        _print(report)
-        exits.append(_exit(report))
-    if not exits:
+    reports = rebuilds.carry_out(actor())
+    if not reports:
         typer.echo("No rebuild is waiting.")
-    raise typer.Exit(max(exits, default=Exit.OK))
+    for report in reports:
+        _print(report)
+    raise typer.Exit(max((_exit(report) for report in reports), default=Exit.OK))
 
 
 def _partitions(partition: str | None, first: str | None, last: str | None) -> list[str]:

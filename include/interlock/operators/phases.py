@@ -50,17 +50,16 @@ class PhaseOperator(BaseOperator):
 
     def _admit(self, context: Context) -> int:
         run = context["dag_run"]
-        partition = partition_of(
-            context["params"].get("partition"), run.run_type, run.data_interval_start, run.logical_date
-        )
+        kind = run.run_type.value
+        partition = partition_of(context["params"].get("partition"), kind, run.data_interval_start, run.logical_date)
         _require_one_of(self.days, partition)
         self.log.info("This run is for partition %s.", partition)
         return chain.admit(
             self.domain,
             [partition],
             run_key=_key(context),
-            trigger=f"airflow {run.run_type}",
-            by=f"airflow:{getattr(run, 'triggering_user_name', None) or run.run_type}",
+            trigger=f"airflow {kind}",
+            by=f"airflow:{getattr(run, 'triggering_user_name', None) or kind}",
         )
 
     def on_kill(self) -> None:
@@ -81,7 +80,7 @@ def partition_of(
     Anything else is refused: a run that does not know its partition must not guess one.
     """
     for rule in PRECEDENCE:
-        found = rule(asked, str(run_type), interval_start, logical_date)
+        found = rule(asked, run_type, interval_start, logical_date)
         if found is not None:
             return found
     raise PermanentFailure(

@@ -34,9 +34,9 @@ logger = logging.getLogger(__name__)
 
 # The claims of a run in one process fall free with that process, so their lease has only to outlast it.
 ONE_PROCESS_LEASE = timedelta(hours=6)
-# These commit once for each partition, and waiting for the disk each time cost a year half of its loads. The end of the
-# phase is what waits, for all of them at once: before it, a crash of the machine can take back the last of them, and the
-# phase with them, which is then run again.
+# These commit once for each partition, and waiting for the disk each time cost a year half of its loads. The end of
+# the phase is what waits, for all of them at once: before it, a crash of the machine can take back the last of them,
+# and the phase with them, which is then run again. What opens a cause waits all the same (`open_cause`).
 DURABLE_WITH_THEIR_PHASE = (Role.LOADER, Role.PUBLISHER)
 
 

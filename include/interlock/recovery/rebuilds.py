@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from interlock.db.connection import Role, connect, statement
 from interlock.errors import InterlockError, PermanentFailure
 from interlock.pipeline import chain
 from interlock.pipeline.chain import Report
-from interlock.pipeline.hindrances import failure_message
+from interlock.pipeline.hindrances import Blocked, failure_message
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +30,14 @@ def pending() -> dict[str, list[str]]:
     return dict(found)
 
 
-def carry_out(by: str) -> Iterator[Report]:
+def carry_out(by: str) -> list[Report]:
     """Run every queued rebuild once, domain by domain; again as long as one of them has queued another.
 
     A partition that another run holds waits for the next time. Raises, after all were tried, where one
     could not be run at all.
     """
     tried: set[tuple[str, str]] = set()
+    reports: list[Report] = []
     failures: list[InterlockError] = []
     while queued := {
         domain: rest
@@ -47,17 +48,19 @@ def carry_out(by: str) -> Iterator[Report]:
             tried |= {(domain, partition) for partition in partitions}
             _count_attempt(domain, partitions)
             try:
-                yield chain.run(domain, partitions, trigger="rebuild", by=by)
+                reports.append(chain.run(domain, partitions, trigger="rebuild", by=by))
             except InterlockError as error:
                 logger.warning("rebuilds of %s (%s) were not carried out: %s", domain, ", ".join(partitions), error)
                 failures.append(error)
     if failures:
         raise failures[0]
+    return reports
 
 
 def require_complete(reports: Iterable[Report]) -> list[str]:
     """A line for each rebuild. Raises PermanentFailure where one was blocked: what it was for stays unsafe."""
-    lines, blocked = [], []
+    lines: list[str] = []
+    blocked: list[Blocked] = []
     for report in reports:
         lines.append(f"{report.domain} {' '.join(report.partitions)}: run {report.run_id}")
         blocked += report.blocked

@@ -6,6 +6,8 @@ cheap to run: one feed and two models. Most tests begin with a copy of that.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -48,6 +50,19 @@ class World:
         )  # fmt: skip
         for _ in deliver(order):
             pass
+
+    def put(self, feed: str, file: str, content: str) -> None:
+        """A delivery that the example's producer would not make, whole and with its completion mark."""
+        folder = self.landing / feed
+        (folder / file).write_text(content)
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        (folder / f"{file}.done").write_text(json.dumps({"rows": content.count("\n") - 1, "sha256": digest}))
+
+    def correct(self, feed: str, day: str) -> None:
+        """The producer delivers a day again, one row less than the first time: it is another content."""
+        self.deliver(day, feeds=(feed,))
+        file = f"{feed}_{day}.csv"
+        self.put(feed, file, "".join((self.landing / feed / file).read_text().splitlines(keepends=True)[:-1]))
 
     def run(self, domain: str, *days: str) -> Report:
         """The chain, as the command line runs it."""

@@ -65,7 +65,7 @@ def test_a_correction_makes_the_day_safe_and_its_rebuilds_follow(world: World):
     world.deliver(BAD, feeds=("flights",), fault="half_the_rows")
     world.run(FLIGHTS, BAD)
     was = world.versions()
-    _correct(world, "flights")
+    world.correct("flights", BAD)
 
     report = world.run(FLIGHTS, BAD)
     assert report.is_complete
@@ -122,7 +122,7 @@ def test_a_bad_day_that_was_never_published_is_unsafe_and_its_correction_complet
 
 
 def test_a_corrected_weather_day_makes_its_conditions_unsafe_until_they_are_rebuilt(world: World):
-    _correct(world, "observations")
+    world.correct("observations", BAD)
     was = world.versions()
     key = "as far as staged"
     chain.admit(WEATHER, [BAD], run_key=key, trigger="test", by="tester")
@@ -152,14 +152,6 @@ def test_a_run_does_not_renew_a_lease_that_ran_out_but_says_what_does(world: Wor
     assert {key: item for key, item in world.record().items() if key in ("version", "verdict")} == {
         key: item for key, item in before.items() if key in ("version", "verdict")
     }
-
-
-def _correct(world: World, feed: str) -> None:
-    """The producer delivers the bad day again, one row less than the first time: it is another content."""
-    world.deliver(BAD, feeds=(feed,))
-    file = world.landing / feed / f"{feed}_{BAD}.csv"
-    file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
-    file.with_name(file.name + ".done").unlink()
 
 
 def _without(rows: list[tuple[Any, ...]], day: str) -> list[tuple[Any, ...]]:

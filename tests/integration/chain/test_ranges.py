@@ -68,7 +68,7 @@ def test_a_dimension_does_not_depend_on_the_order_in_which_its_snapshots_came(wo
             # Each snapshot lacks another aircraft, and one of them is refitted in February.
             rows = [row for number, row in enumerate(snapshot) if number != month]
             rows[10] = rows[10].replace(",55,", ",60,") if month == 2 else rows[10]
-            first.with_name(f"aircraft_2013-0{month}-01.csv").write_text("".join(rows))
+            world.put("aircraft", f"aircraft_2013-0{month}-01.csv", "".join(rows))
             assert world.run(FLIGHTS, "all").is_complete
         found.append(world.published("dim_aircraft"))
     assert found[0] == found[1]

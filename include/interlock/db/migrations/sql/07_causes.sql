@@ -187,6 +187,8 @@ create function interlock.open_cause(
   run_id bigint, of_dataset integer, of_partition text, code text, message text, clears text, evidence jsonb) returns bigint
 language plpgsql as $$
 begin
+  -- Whoever was told *unsafe* must not be told *safe* after a crash of the machine: this commit waits for the disk.
+  perform set_config('synchronous_commit', 'on', true);
   perform interlock.supersede(open_cause.run_id, (
     select array_agg(c.cause_id) from interlock.cause c
     where c.dataset_id = of_dataset and c.partition = of_partition and c.cleared_at is null
