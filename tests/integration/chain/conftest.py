@@ -117,6 +117,16 @@ class World:
         }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _without_a_look_at_every_frame() -> Iterator[None]:
+    """dbt walks the stack to tell its log who set a behaviour flag: under pytest that is half of each command."""
+    from dbt_common.behavior_flags import BehaviorFlagRendered
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(BehaviorFlagRendered, "_default_source", staticmethod(lambda: "dbt"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """State that all these tests share: the parsed project and the producer's year."""

@@ -59,6 +59,27 @@ def test_a_run_that_is_killed_leaves_what_was_and_the_next_one_ends_the_same(wor
     assert world.rows(loaded, DAY, role=Role.DEVELOPER) == [(delivered,)]
 
 
+@pytest.mark.parametrize("place", ["after the verdict on a load", "with a candidate built and not sealed"])
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_a_run_that_is_interrupted_gives_its_partitions_free_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, place: str, interruption: type[BaseException]
+):
+    module, name, _, _ = PLACES[place]
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise interruption
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, name, interrupt)
+        with pytest.raises(interruption):
+            chain.run(WEATHER, [DAY], trigger="test", by="tester")
+    ended = "select state, split_part(message, ':', 1) from interlock.run order by run_id desc limit 1"
+    assert world.rows(ended, role=Role.AUDITOR) == [("failed", interruption.__name__)]
+    assert world.rows("select count(*) from interlock.claim", role=Role.AUDITOR) == [(0,)]
+    assert world.rows(r"select nspname from pg_namespace where nspname like 'run\_%%' and %s", True) == []
+    assert world.state("fct_departure_conditions", DAY) == "unknown"
+
+
 def _run_until(module: Any, name: str, time: int) -> None:
     """Runs the chain in this process, and kills it instead of calling something for the given time."""
     calls = 0
