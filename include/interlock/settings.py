@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     """What a deployment may change. Paths are absolute once read."""
 
     model_config = SettingsConfigDict(
-        env_prefix="INTERLOCK_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix="INTERLOCK_", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     root: Path = Field(default_factory=project_root, description="The checkout with contracts, models and DAGs.")
@@ -78,4 +78,4 @@ class Settings(BaseSettings):
 @cache
 def settings() -> Settings:
     """The settings of this process, read once."""
-    return Settings()
+    return Settings(_env_file=project_root() / ".env")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ from interlock.db.connection import Role
 
 ROUNDS = 5
 FIRST = date(2013, 1, 1)
+USUAL = Path(__file__).parent / "usual_stack"
 PARTS = ("dags", "dbt_project", "expectations", "plugins")
 
 
@@ -64,16 +66,16 @@ def _project(root: Path) -> None:
             shutil.copytree(ROOT / part, root / part, ignore=shutil.ignore_patterns("target", "logs"))
     shutil.copytree(ROOT / "include" / "contracts", root / "include" / "contracts")
     shutil.copy(ROOT / "include" / "domains.yaml", root / "include" / "domains.yaml")
-    shutil.copy(Path(__file__).parent / "dags" / "reference.py", root / "dags" / "reference.py")
+    shutil.copy(USUAL / "pipelines.py", root / "dags" / "pipelines.py")
 
 
 def _usual_environment(root: Path, folder: Path) -> dict[str, str]:
-    here = Path(__file__).parent
-    return dbt_environment(Role.DEVELOPER, "dbt_benchmark") | {
+    return {
+        "BENCH_DBT_ENVIRONMENT": json.dumps(dbt_environment(Role.DEVELOPER, "dbt_benchmark")),
         "BENCH_DBT_PROJECT": str(root / "dbt_project"),
         "BENCH_TARGET": str(folder / "usual"),
-        "BENCH_USUAL_GATE": str(here / "usual_gate.py"),
-        "BENCH_USUAL_LOAD": str(here / "usual_load.py"),
+        "BENCH_USUAL_GATE": str(USUAL / "gate.py"),
+        "BENCH_USUAL_LOAD": str(USUAL / "load.py"),
         "BENCH_FILE": str(folder / "landing" / "flights" / "flights_2013-02-01.csv"),
         "BENCH_ADMIN_URL": connections.url(Role.ADMIN),
         "BENCH_GX_URL": connections.url(Role.DEVELOPER, driver="postgresql+psycopg2"),
@@ -90,4 +92,13 @@ def _run(airflow: Airflow, dag: str, day: str) -> None:
     while (state := airflow.call("GET", f"/api/v2/dags/{dag}/dagRuns/{run_id}")["state"]) not in ("success", "failed"):
         time.sleep(0.1)
     if state == "failed":
-        raise RuntimeError(f"{dag} failed for {day}: see its task logs")
+        raise RuntimeError(
+            f"{dag} failed for {day}:\n{_log_of_the_failure(airflow, f'/api/v2/dags/{dag}/dagRuns/{run_id}')}"
+        )
+
+
+def _log_of_the_failure(airflow: Airflow, run: str) -> str:
+    tasks = airflow.call("GET", f"{run}/taskInstances")["task_instances"]
+    failed = next(task["task_id"] for task in tasks if task["state"] == "failed")
+    events = airflow.call("GET", f"{run}/taskInstances/{failed}/logs/1?full_content=true")["content"]
+    return "\n".join(str(event.get("error_detail", event)) for event in events if event.get("level") == "error")

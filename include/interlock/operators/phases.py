@@ -42,9 +42,9 @@ class PhaseOperator(BaseOperator):
                 return {"run_id": self._admit(context)}
             outcome = chain.run_phase(self.phase, _key(context))
         except TransientFailure as failure:
-            raise AirflowException(str(failure)) from failure
+            raise AirflowException(str(failure)) from None
         except PermanentFailure as failure:
-            raise AirflowFailException(str(failure)) from failure
+            raise AirflowFailException(str(failure)) from None
         self.log.info("%s rows; %s", outcome.rows, ", ".join(map(" ".join, outcome.done)) or "nothing to do")
         return {"rows": outcome.rows, "done": [" ".join(item) for item in outcome.done]}
 

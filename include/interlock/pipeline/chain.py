@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from interlock.contracts.loading import load_contracts
 from interlock.errors import InterlockError, PermanentFailure, TransientFailure, UsageError
 from interlock.pipeline import registry
-from interlock.pipeline.hindrances import Blocked, failure_message, is_retry_useful
+from interlock.pipeline.hindrances import Blocked, failure_message, is_retry_useful, where_to_look
 from interlock.pipeline.runs import Outcome, Phase, Session, admitted, resumed, said_but_not_raised
 
 logger = logging.getLogger(__name__)
@@ -134,9 +134,7 @@ def _require_phase_before(session: Session, phase: Phase) -> None:
 
 def _failure(blocked: Sequence[Blocked]) -> InterlockError:
     kind = TransientFailure if is_retry_useful(blocked) else PermanentFailure
-    return kind(
-        failure_message(blocked), fix="`interlock explain DATASET --partition P` shows the evidence and what clears it."
-    )
+    return kind(failure_message(blocked), fix=where_to_look(blocked))
 
 
 def _said(error: BaseException) -> str:

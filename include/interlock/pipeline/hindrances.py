@@ -57,6 +57,12 @@ def is_retry_useful(blocked: Sequence[Blocked]) -> bool:
     return bool(blocked) and all(item.retry_helps for item in blocked)
 
 
+def where_to_look(blocked: Sequence[Blocked]) -> str:
+    """The command that shows more of what is blocked, for the first of it."""
+    dataset, partition = blocked[0].began_at
+    return f"`interlock explain {dataset} --partition {partition}` shows the evidence and what clears it."
+
+
 def _paragraph(dataset: str, partition: str, items: Sequence[Blocked]) -> str:
     first = items[0]
     reason = first.reason if len(first.reason) <= SHOWN_LENGTH else first.reason[:SHOWN_LENGTH].rstrip() + " ..."

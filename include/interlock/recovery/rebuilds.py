@@ -14,7 +14,7 @@ from interlock.db.connection import Role, connect, statement
 from interlock.errors import InterlockError, PermanentFailure
 from interlock.pipeline import chain
 from interlock.pipeline.chain import Report
-from interlock.pipeline.hindrances import Blocked, failure_message
+from interlock.pipeline.hindrances import Blocked, failure_message, where_to_look
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def require_complete(reports: Iterable[Report]) -> list[str]:
     if blocked:
         raise PermanentFailure(
             f"Rebuilds were blocked, and what they were for stays unsafe:\n{failure_message(blocked)}",
-            fix="`interlock explain DATASET --partition P` shows the evidence and what clears it.",
+            fix=where_to_look(blocked),
         )
     return lines
 

@@ -99,6 +99,12 @@ def metric(name: str, group_by: Sequence[str] = (), start: date | None = None, e
             start = start or (date.fromisoformat(min(days)) if days else None)
             end = end or (date.fromisoformat(max(days)) if days else None)
             records = connection.execute(_query(compiled), {"start": start, "end": end}).fetchall()
+    except psycopg.errors.UndefinedTable:
+        datasets = ", ".join(compiled.datasets)
+        raise CouldNotAsk(
+            f"Nothing that {name} is made of is known to the platform yet: {datasets}.",
+            fix="Run its domain first: `interlock run --help`.",
+        ) from None
     except psycopg.Error as error:
         raise CouldNotAsk(
             f"The database did not answer: {str(error).strip()}",

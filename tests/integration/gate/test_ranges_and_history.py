@@ -83,6 +83,23 @@ def test_a_key_may_come_back_on_another_day_whichever_way_a_range_is_cut(bench: 
     assert (found["carrier"], found["times"]) == ("HA", 2)
 
 
+def test_values_that_gx_compares_with_each_other_may_come_back_on_another_day(bench: Bench) -> None:
+    unique = bench.check(
+        CheckKind.EXPECTATION,
+        clause="one flight a tail",
+        type="expect_column_values_to_be_unique",
+        kwargs={"column": "tail_number"},
+    ).model_copy(update={"scope": Scope.PARTITION})
+    judged = bench.judge(
+        bench.contract(),
+        [unique],
+        bench.days(JANUARY, 3),
+        "delete from {table} t where exists (select from {table} o where o.flight_date = t.flight_date"
+        " and o.tail_number = t.tail_number and o.ctid < t.ctid) and t.flight_date <> '2013-01-02'",
+    )
+    assert [judgement.passed for judgement in judged] == [True, False, True]
+
+
 def test_a_day_that_is_all_null_fails_inside_a_range_that_would_pass(bench: Bench) -> None:
     mostly = bench.check(
         CheckKind.EXPECTATION, "tail_number", clause="tails", type="expect_column_values_to_not_be_null",
