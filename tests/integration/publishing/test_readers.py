@@ -102,7 +102,7 @@ def test_a_publish_that_dies_before_its_commit_changes_nothing(filled, correctio
 
 
 def test_a_cheap_function_in_the_askers_query_sees_no_hidden_row(filled):
-    """Such a function runs before a filter that costs more: without the barrier it would be shown every version."""
+    """Such a function runs before a filter that costs more: without the policy it would be shown every version."""
     run = filled.admit("shop", DAY)
     filled.workspace(run)
     filled.fail(run, filled.build(run, "fct_orders", DAY, amounts=(666,)), DAY)
@@ -121,6 +121,15 @@ def test_a_cheap_function_in_the_askers_query_sees_no_hidden_row(filled):
     assert len(seen) == 2 + 2  # the other day's two rows, and the dimension's two
     developer.execute("select from safe.fct_orders where day = %s and pg_temp.leak(amount)", [DAY])
     assert len(seen) == 4
+
+
+def test_days_far_apart_are_read_each_from_its_own_table(filled):
+    far = ("2012-02-29", "2013-01-09", "2014-03-01")
+    filled.fill(*far)
+    days = filled.rows(
+        Role.CONSUMER, "select day::text, array_agg(amount order by amount) from safe.fct_orders group by 1"
+    )
+    assert dict(days) == {day: [1, 2] for day in (*far, DAY, NEXT)}
 
 
 def test_the_version_that_was_replaced_is_hidden_and_kept(filled, correction):

@@ -5,12 +5,12 @@ declare
   role_name text;
 begin
   foreach role_name in array array[
-    'interlock_owner', 'interlock_loader', 'interlock_builder', 'interlock_gate', 'interlock_publisher',
+    'interlock_owner', 'interlock_reader', 'interlock_loader', 'interlock_builder', 'interlock_gate', 'interlock_publisher',
     'interlock_operator', 'interlock_auditor', 'interlock_consumer', 'interlock_developer'
   ] loop
     if not exists (select from pg_roles where rolname = role_name) then
       begin
-        execute format('create role %I %s', role_name, case when role_name = 'interlock_owner' then 'nologin' else 'login' end);
+        execute format('create role %I %s', role_name, case when role_name in ('interlock_owner', 'interlock_reader') then 'nologin' else 'login' end);
       exception when duplicate_object or unique_violation then
         null;  -- another database of this server was migrated at the same moment
       end;
@@ -24,6 +24,8 @@ begin
 
   -- Sealing takes a candidate away from whoever built it: the owner may act for the builder, never the reverse.
   grant interlock_builder to interlock_owner with inherit true, set true;
+  -- Nobody logs in as the reader: it owns the views of `safe`, and sees of a published table what its policy lets through.
+  grant interlock_reader to interlock_owner with inherit true, set true;
 
   execute format('grant create, connect, temporary on database %I to interlock_owner', current_database());
   execute format('revoke all on database %I from public', current_database());

@@ -114,6 +114,7 @@ create table interlock.partition (
   partition text not null,
   starts_on date,
   version bigint references interlock.version,
+  lies_in regclass,
   verdict_id bigint,
   published_at timestamptz,
   published_by bigint references interlock.run,
@@ -123,8 +124,21 @@ create table interlock.partition (
   check ((version is null) = (verdict_id is null)),
   check (starts_on is not distinct from interlock.starts_on(partition))
 ) with (fillfactor = 50);
+comment on column interlock.partition.lies_in is 'The table of the served version that holds the rows of this day.';
 comment on column interlock.partition.open_causes is 'Counted by a trigger on the causes, so that readers need not.';
 create unique index on interlock.partition (dataset_id, starts_on);
+
+create function interlock.find_table() returns trigger
+language plpgsql as $$
+begin
+  new.lies_in := (
+    select to_regclass(format('versions.%I', t.table_name)) from interlock.version_table t
+    where t.version = new.version and (t.bucket is null or t.bucket = date_trunc('month', new.starts_on)));
+  return new;
+end;
+$$;
+create trigger find_table before insert or update of version on interlock.partition
+for each row execute function interlock.find_table();
 
 create view interlock.served_load as
 select l.load_id, l.dataset_id, l.partition, l.delivered_on

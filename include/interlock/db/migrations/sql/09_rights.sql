@@ -4,7 +4,7 @@ alter default privileges for role interlock_owner revoke execute on functions fr
 
 -- Asking: everybody who may connect.
 grant execute on function
-  interlock.ask, interlock.is_safe, interlock.require_safe, interlock.now, interlock.leased
+  interlock.ask, interlock.is_safe, interlock.require_safe, interlock.now, interlock.served_tables, interlock.served_version
 to interlock_consumer, interlock_developer, interlock_operator, interlock_auditor, interlock_loader, interlock_builder, interlock_gate, interlock_publisher;
 grant select on interlock.safety to interlock_consumer, interlock_developer, interlock_operator, interlock_auditor;
 
