@@ -28,9 +28,7 @@ def project_root() -> Path:
 class Settings(BaseSettings):
     """What a deployment may change. Paths are absolute once read."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="INTERLOCK_", env_ignore_empty=True, extra="ignore", frozen=True
-    )
+    model_config = SettingsConfigDict(env_prefix="INTERLOCK_", env_ignore_empty=True, extra="ignore", frozen=True)
 
     root: Path = Field(default_factory=project_root, description="The checkout with contracts, models and DAGs.")
     state_dir: Path | None = Field(default=None, description="State and secrets; default `<root>/.interlock`.")
