@@ -39,8 +39,9 @@ def sentences(answer: Answer) -> Iterator[str]:
 def _standing(answer: Answer) -> str:
     if answer.version is None:
         return ""
-    verdict = f"judged under contract {answer.contract_version} (verdict {answer.verdict_id})"
-    return f" Version {answer.version} is served, {verdict}."
+    verdict = f"it was judged under contract {answer.contract_version} (verdict {answer.verdict_id})"
+    place = "is served" if answer.safe else "is withheld from readers"
+    return f" Version {answer.version} {place}; {verdict}."
 
 
 def _reason(reason: Reason) -> Iterator[str]:

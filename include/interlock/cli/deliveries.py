@@ -29,7 +29,10 @@ def deliver(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     ] = None,
     fault: Annotated[str | None, typer.Option(help="Go wrong in this way on one of the days (see below).")] = None,
     on: Annotated[
-        str | None, typer.Option(help="The day of the fault; it hits the flights, or the first daily --feed.")
+        str | None,
+        typer.Option(
+            help="The day of the fault, where there are several; it hits the flights, or the first daily --feed."
+        ),
     ] = None,
     to_landing: Annotated[str | None, typer.Option(help="Write to another landing root (an fsspec URL).")] = None,
     compress: Annotated[bool, typer.Option("--compress", help="Deliver gzip files.")] = False,
@@ -40,6 +43,8 @@ def deliver(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     """
     from interlock.example import deliveries
 
+    if fault and on is None and last in (None, first):
+        on = first
     order = deliveries.Order(
         first=_day(first), last=_day(last or first), feeds=tuple(feed or ()), fault=fault, on=_day(on) if on else None,
         is_compressed=compress, landing=to_landing,

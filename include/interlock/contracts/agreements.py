@@ -215,6 +215,13 @@ def _refer(checkout: Checkout, contract: Contract, check: Check, findings: Findi
             told = f"{name} has the one partition `all`: no part of it corresponds to a day"
             findings.add(check.source, told, "Reconcile with a dataset that has days.")
         return
+    if check.kind is CheckKind.ACCOUNTS:
+        for column in check.arguments["by"].values():
+            _require_column(other, column, check.source, findings)
+        if contract.partition.grain is not other.partition.grain:
+            told = f"{name} has the grain {other.partition.grain}: its rows are not those of one partition here"
+            findings.add(check.source, told, "Account for a dataset of the same grain.")
+        return
     theirs: Sequence[Any] = check.arguments["columns"]
     for column in theirs:
         _require_column(other, str(column), check.source, findings)

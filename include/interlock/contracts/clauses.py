@@ -9,10 +9,17 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import ValidationError
 
+from interlock.contracts.implementations import (
+    AccountsClause,
+    BaselineClause,
+    ReconcilesClause,
+    RowClause,
+    implementations,
+)
 from interlock.contracts.vocabulary import Check, CheckKind, Scope, Severity
 
 PREFIX = "interlock."
@@ -20,10 +27,6 @@ INFORMATIONAL = "informational"
 # The standard leaves the words open. A word that is in neither list blocks, and lint asks what was meant.
 WARNINGS = frozenset({"warning", "info"})
 SEVERITIES = WARNINGS | {"error", "critical"}
-
-Aggregate = Literal["mean", "sum", "median", "minimum", "maximum", "distinct", "count_null", "share_null"]
-Measure = Literal["row_count"] | Annotated[dict[Aggregate, str], Field(min_length=1, max_length=1)]
-Range = tuple[float, float]
 
 # Great Expectations names these like expectations about single rows, but each compares rows with one another.
 _ACROSS_ROWS = frozenset(
@@ -45,69 +48,6 @@ _COUNTED = ("rows", "percent", "%")
 
 class ClauseUnchecked(Exception):
     """No check can hold anybody to a clause; the message says why."""
-
-
-class _Implementation(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RowClause(_Implementation):
-    """`expression` is SQL over one row; a row for which it is false violates it."""
-
-    check: Literal["row"]
-    expression: str = Field(min_length=1)
-
-
-class ReconcilesClause(_Implementation):
-    """A measure equals that of the corresponding partition of another dataset.
-
-    It is compared with the same measure there, or the one named `against`; it may be larger by `difference`.
-    """
-
-    check: Literal["reconciles_with"]
-    dataset: str
-    measure: Measure = "row_count"
-    against: Measure | None = None
-    difference: float = 0
-    equals: Literal[True] = True
-
-
-class BaselineClause(_Implementation):
-    """A measure lies in `ratio` times the median of recent safe partitions, or in `absolute` where history is short."""
-
-    check: Literal["baseline"]
-    measure: Measure
-    window: int = Field(default=28, ge=1)
-    season: Literal["weekday", "none"] = "none"
-    minimum: int = Field(default=3, ge=1)
-    ratio: Range
-    absolute: tuple[float | None, float | None]
-    slack: float = Field(default=0, ge=0)
-
-    @model_validator(mode="after")
-    def _is_bounded(self) -> Self:
-        if self.absolute == (None, None):
-            raise ValueError("`absolute` bounds nothing: a partition without history could hold anything")
-        return self
-
-
-class MeasureClause(_Implementation):
-    """A measure of one partition lies between bounds."""
-
-    check: Literal["measure"]
-    measure: Measure
-    minimum: float | None = None
-    maximum: float | None = None
-
-    @model_validator(mode="after")
-    def _is_bounded(self) -> Self:
-        if self.minimum is None and self.maximum is None:
-            raise ValueError("give `minimum`, `maximum` or both")
-        return self
-
-
-Implementation = Annotated[RowClause | ReconcilesClause | BaselineClause | MeasureClause, Field(discriminator="check")]
-_implementations: TypeAdapter[Any] = TypeAdapter(Implementation)
 
 
 @dataclass(frozen=True)
@@ -337,13 +277,15 @@ def _custom(clause: dict[str, Any], common: dict[str, Any]) -> Check:
 
 def _own(given: dict[str, Any], common: dict[str, Any]) -> Check:
     try:
-        clause = _implementations.validate_python(given)
+        clause = implementations.validate_python(given)
     except ValidationError as error:
         told = (f"{'.'.join(map(str, item['loc'][1:])) or 'check'}: {item['msg']}" for item in error.errors())
         raise ClauseUnchecked("; ".join(dict.fromkeys(told))) from None
     arguments = _without(given, "check")
     if isinstance(clause, RowClause):
         return Check(kind=CheckKind.ROW_EXPRESSION, arguments=arguments, expected=clause.expression, **common)
+    if isinstance(clause, AccountsClause):
+        return _accounts(clause, common)
     words = measure_words(clause.measure)
     if isinstance(clause, ReconcilesClause):
         theirs = f"{measure_words(clause.against)} of" if clause.against else "in"
@@ -356,6 +298,23 @@ def _own(given: dict[str, Any], common: dict[str, Any]) -> Check:
         kind, expected = CheckKind.MEASURE_BETWEEN, f"{words} {span(clause.minimum, clause.maximum)}"
     columns = () if clause.measure == "row_count" else tuple(clause.measure.values())
     return Check(kind=kind, columns=columns, arguments=arguments, scope=Scope.PARTITION, expected=expected, **common)
+
+
+def _accounts(clause: AccountsClause, common: dict[str, Any]) -> Check:
+    columns = tuple(clause.identity) or (str(clause.counted),)
+    arguments = clause.model_dump(exclude={"check", "by"}, exclude_none=True, mode="json")
+    arguments["by"] = clause.identity
+    what = "every row" if clause.unit == "rows" else f"every {', '.join(columns)}"
+    how = f"counted in {clause.counted}" if clause.counted else "here once"
+    expected = f"{what} of {clause.dataset} {how}{', or dropped for a reason' if clause.dropped else ''}"
+    return Check(
+        kind=CheckKind.ACCOUNTS,
+        columns=columns,
+        arguments=arguments,
+        scope=Scope.PARTITION,
+        expected=expected,
+        **common,
+    )
 
 
 def _gx(kind: Any, kwargs: Any, common: dict[str, Any]) -> Check:

@@ -179,7 +179,11 @@ def _staged_contract(made: Scaffold, name: str, columns: Sequence[StagedColumn])
         "description": "Staging types and renames; it neither drops nor doubles a row.",
         "type": "custom",
         "engine": "interlock",
-        "implementation": {"check": "reconciles_with", "dataset": made.dataset, "measure": "row_count"},
+        "implementation": {
+            "check": "accounts_for",
+            "dataset": made.dataset,
+            "by": {"load_id": "_load_id", "row_number": "_row_number"},
+        },
     }
     custom = {"layer": "staged", "partition": partition}
     return _document(made, name, f"{made.dataset}, typed", (properties, [same]), custom)

@@ -42,6 +42,7 @@ class CheckKind(StrEnum):
     MEASURE_BETWEEN = "measure_between"
     BASELINE = "baseline"
     RECONCILES = "reconciles"
+    ACCOUNTS = "accounts"
     SQL_MEASURE = "sql_measure"
     EXPECTATION = "expectation"
 

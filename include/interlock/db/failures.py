@@ -32,6 +32,8 @@ class Refusal(StrEnum):
     NO_VERDICT = "IL008"
     INPUT_REPLACED = "IL009"
     APPEND_ONLY = "IL010"
+    NOT_BALANCED = "IL011"
+    STILL_NEEDED = "IL012"
     NOT_SAFE = "IL020"
 
 

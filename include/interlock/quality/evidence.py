@@ -34,6 +34,7 @@ class Evidence:
     sample_keys: Sequence[dict[str, Any]] = field(default=())
     expected: str | None = None
     is_bootstrapped: bool = False
+    account: dict[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
         """The finding as JSON, without what there is nothing to say on: a year of verdicts is written in one go."""
@@ -48,6 +49,7 @@ class Evidence:
             "unexpected_count": self.unexpected_count,
             "sample_keys": list(self.sample_keys) or None,
             "bootstrapped": self.is_bootstrapped or None,
+            "account": self.account,
             "message": self.message,
         }
         return {name: value for name, value in found.items() if value is not None}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from interlock.contracts.checks import CheckKind, Scope, Severity
 from interlock.db.connection import Role, connect
 from interlock.errors import PermanentFailure
-from interlock.quality import evidence, measures, neighbours, rows, subjects, suites
+from interlock.quality import accounts, evidence, measures, neighbours, rows, subjects, suites
 from interlock.quality.evidence import Discretion, Evidence
 from interlock.quality.measures import ROW_COUNT, Measured
 
@@ -30,6 +30,7 @@ _MEASURED = {
     CheckKind.MEASURE_BETWEEN,
     CheckKind.BASELINE,
     CheckKind.RECONCILES,
+    CheckKind.ACCOUNTS,
     CheckKind.SQL_MEASURE,
 }
 
@@ -140,6 +141,7 @@ class _Gate:
             connection.execute("select set_config(%s, %s, true)", [name, value])
         around = neighbours.find_neighbours(connection, self.run_id, named)
         measured = self._measured(connection, around)
+        self.accounts = self._accounts(connection, around)
         history = measures.safe_history(connection, self.contract.dataset, self.checks, self.versions)
         connection.rollback()
         with suites.open_suites(around) as running:
@@ -163,6 +165,19 @@ class _Gate:
                     found[check.id] = Measured(error=str(error).split("\n")[0])
         return found
 
+    def _accounts(
+        self, connection: Connection, around: neighbours.Neighbours
+    ) -> dict[str, Mapping[str, accounts.Account] | str]:
+        """The accounts by clause, or what kept them from being counted."""
+        found: dict[str, Mapping[str, accounts.Account] | str] = {}
+        for check in self.checks:
+            if check.kind is CheckKind.ACCOUNTS:
+                try:
+                    found[check.id] = accounts.accounts(connection, self.subject, check, around)
+                except Exception as error:
+                    found[check.id] = str(error).split("\n")[0]
+        return found
+
     def _evidence(self, partition: str) -> list[Evidence]:
         """The findings on one partition; call in partition order, for what passes becomes history of the next."""
         count = int(self.measured[ROW_COUNT].values.get(partition) or 0)
@@ -184,6 +199,8 @@ class _Gate:
 
     def _found(self, check: Check, partition: str, count: int) -> Evidence:
         try:
+            if check.kind is CheckKind.ACCOUNTS:
+                return self._found_by_account(check, partition, count)
             if check.kind in _MEASURED:
                 return self._found_by_measure(check, partition, count)
             return self._found_by_rows(check, partition, count)
@@ -212,6 +229,18 @@ class _Gate:
         return Evidence(
             check, success=False, message=message, evaluated_rows=count, unexpected_count=bad, sample_keys=sample
         )
+
+    def _found_by_account(self, check: Check, partition: str, count: int) -> Evidence:
+        counted = self.accounts[check.id]
+        if isinstance(counted, str):
+            return self._not_evaluated(check, count, counted)
+        account = counted[partition]
+        bad = account.lost + account.doubled
+        sample = [self.discretion.masked(key) for key in account.samples]
+        return Evidence(
+            check, account.balances, account.told(), count,
+            unexpected_count=bad, sample_keys=sample, account=account.document(),
+        )  # fmt: skip
 
     def _found_by_measure(self, check: Check, partition: str, count: int) -> Evidence:
         measured = self.measured[_measure_key(check)]

@@ -73,6 +73,48 @@ def test_a_verdict_passes_only_when_every_blocking_clause_has_succeeded(platform
         platform.publish(run, DAY, candidate)
 
 
+def account(**changes):
+    """Evidence of one clause whose account balances, and says what sealing counted."""
+    counts = {"input": "orders", "unit": "rows", "is_sum": False, "dropped": {}, "added": {}, "lost": 0, "doubled": 0}
+    return [*PASSING, {"clause": "accounts", "success": True, "account": counts | {"read": 2, "written": 2} | changes}]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"lost": 1}, id="a row is lost"),
+        pytest.param({"doubled": 1}, id="a row is doubled"),
+        pytest.param({"read": 3}, id="more was read than written"),
+        pytest.param({"read": 3, "written": 3}, id="other rows were counted than were sealed"),
+        pytest.param({"dropped": {"why": 1}}, id="what was dropped is there"),
+    ],
+)
+def test_a_verdict_whose_accounts_do_not_balance_has_failed_whatever_the_gate_says(platform, run, candidate, changes):
+    [(_, outcome, _)] = platform.judge(run, candidate, DAY, evidence=account(**changes))
+    assert outcome == "failed"
+    with refused("IL008"):
+        platform.publish(run, DAY, candidate)
+    assert platform.state("stg_orders", DAY) == "unsafe"
+    entered = platform.rows(Role.AUDITOR, "select balances from interlock.ledger where version = %s", candidate)
+    assert entered == [(False,)]
+
+
+def test_a_verdict_whose_accounts_balance_passes(platform, run, candidate):
+    [(_, outcome, _)] = platform.judge(run, candidate, DAY, evidence=account())
+    assert outcome == "passed"
+
+
+def test_a_load_that_stored_other_rows_than_were_read_is_refused(platform, run):
+    loader = platform.as_(Role.LOADER)
+    with refused("IL011"), loader.transaction():
+        loader.execute("create temp sequence if not exists interlock_row_number")
+        load = loader.execute(
+            "select interlock.begin_load(%s, %s, 'orders', %s, null, 'f', 'h')", [run.run_id, run.token, DAY]
+        ).fetchone()[0]
+        loader.execute("insert into raw_shop.orders (id) values ('1')")
+        loader.execute("select interlock.finish_load(%s, 2, 1, 'h')", [load])
+
+
 def test_a_failed_warning_is_carried_and_does_not_block(platform, run, candidate):
     platform.judge(run, candidate, DAY, evidence=[*PASSING, {"clause": "nice", "success": False}])
     platform.publish(run, DAY, candidate)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import pytest
 
 from interlock.contracts.checks import Check, CheckKind, Scope, Severity, clause_digest, compile_checks
-from interlock.contracts.clauses import Aggregate, clause_check, expectation_check
+from interlock.contracts.clauses import clause_check, expectation_check
+from interlock.contracts.implementations import Aggregate
 from interlock.contracts.loading import checks_of, load_contracts
 from interlock.contracts.physical_types import canonical_type
 

@@ -206,6 +206,7 @@ begin
   end if;
   update interlock.version set rows = counted_rows, sealed_at = clock_timestamp() where version = closing;
   insert into interlock.version_partition (version, partition, rows) values (closing, closed.partition, counted_rows);
+  perform interlock.account_for_load(closing, counted_rows);
   insert into interlock.delivery (dataset_id, partition, run_id, source_file, content_hash, outcome, load_id)
   select closed.dataset_id, closed.partition, v.run_id, closed.source_file, hash, 'loaded', closing
   from interlock.version v where v.version = closing;

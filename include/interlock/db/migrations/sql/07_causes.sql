@@ -352,15 +352,19 @@ begin
     raise exception 'version % does not cover every partition that was judged', judged_version using errcode = 'IL008';
   end if;
 
-  with recorded as (
+  with account as (
+    select * from interlock.account_for_version(v.version, record_verdicts.run_id, results)
+  ), recorded as (
     insert into interlock.verdict (
       version, dataset_id, partition, outcome, contract_version, clause_digest, is_bootstrapped, warnings, evidence, run_id)
-    select v.version, d.dataset_id, r.partition, case when interlock.passes(d.clauses, r.evidence) then 'passed' else 'failed' end,
+    select v.version, d.dataset_id, r.partition,
+      case when interlock.passes(d.clauses, r.evidence) and coalesce(a.unbalanced, 0) = 0 then 'passed' else 'failed' end,
       d.contract_version, coalesce(r.clause_digest, d.clause_digest), coalesce(r.bootstrapped, false),
       (select count(*) from jsonb_array_elements(r.evidence) e
        where e -> 'success' is distinct from 'true' and not e ->> 'clause' = any (d.clauses)),
       coalesce(r.evidence, '[]'), record_verdicts.run_id
     from jsonb_to_recordset(results) as r (partition text, evidence jsonb, bootstrapped boolean, clause_digest text)
+    left join account a on a.partition = r.partition
     returning verdict_id
   )
   select array_agg(recorded.verdict_id) into given from recorded;
