@@ -3,7 +3,7 @@
 .SILENT:
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test test-system up stop status lint format bench clean lock environment
+.PHONY: help demo test test-system up stop status lint format faults bench chaos clean lock environment
 
 help: ## Show this list
 	sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r command line; do printf '%-20s %s\n' "$$command" "$$line"; done
@@ -40,8 +40,14 @@ format: environment ## Put code and SQL into the house style
 	.venv/bin/python -m ruff format
 	.venv/bin/python -m sqlfluff fix --disable-progress-bar dbt_project/models
 
+faults: environment ## Apply every fault to real days and print the scorecard
+	exec .venv/bin/python -m tests.faults
+
 bench: environment ## Measure against bare SQL in the same run
 	exec .venv/bin/python -m tests.benchmarks
+
+chaos: environment ## Kill workers, scheduler and database at every phase boundary and at random; check every invariant
+	exec .venv/bin/python -m tests.chaos
 
 clean: ## Stop everything; delete the environment, the embedded database and all that was generated
 	if [ -x .venv/bin/python ]; then .venv/bin/python -m interlock erase --yes; fi

@@ -3,10 +3,12 @@
 
 **What.** Every five minutes: carries out the queued rebuilds (whatever was built from an input that
 has been replaced since), renews the leases of datasets whose served versions are intact, and tells
-owners what they have not been told yet.
+owners what they have not been told yet. Once a day it prunes what outlived its retention
+(`INTERLOCK_KEEP_*`) and nothing needs any more.
 
 **When it is red.** A rebuild was blocked: the log names the partitions, which stay unsafe. It is tried
-again a few times, and then left to a person: rerun the partition, or `interlock rebuild`.
+again a few times, and then left to a person: rerun the partition, or `interlock rebuild`. A red `prune`
+has harmed nothing: what it began, the next one ends; `interlock maintain --dry-run` shows what is in its way.
 
 **What a rerun does.** The same again; with nothing queued it does nothing.
 """
@@ -20,7 +22,7 @@ BY = "airflow:maintenance"
 
 @dag(
     dag_id="interlock_maintenance",
-    description="Carries out queued rebuilds, renews leases, tells owners.",
+    description="Carries out queued rebuilds, renews leases, tells owners, prunes once a day.",
     doc_md=__doc__,
     schedule="*/5 * * * *",
     start_date=datetime(2013, 1, 1, tzinfo=UTC),
@@ -43,9 +45,17 @@ def maintenance() -> None:
         leases.renew(BY)
         notices.drain()
 
-    # Two leaves: a failed rebuild must be seen, and must not hold up the leases.
+    @task(execution_timeout=timedelta(hours=1))
+    def prune() -> list[str]:
+        from interlock.cli.maintaining import lines
+        from interlock.recovery import maintenance
+
+        return lines(maintenance.maintain(BY)) if maintenance.is_due() else []
+
+    # Leaves all of them: a failed rebuild must be seen, and must not hold up the leases.
     rebuild()
     renew_and_tell()
+    prune()
 
 
 maintenance()

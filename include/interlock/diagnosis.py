@@ -6,17 +6,17 @@ that the embedded database is started to be asked, as every command would.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from interlock.errors import InterlockError
+from interlock.pipeline import disk_space
 from interlock.settings import Settings, settings
 
 GIBIBYTE = 2**30
-LEAST_DISK, ENOUGH_DISK = 2 * GIBIBYTE, 5 * GIBIBYTE
+ENOUGH_DISK = 5 * GIBIBYTE
 # Airflow's three processes take about 1 GiB, PostgreSQL and dbt beside them as much again.
 LEAST_MEMORY, ENOUGH_MEMORY = 2 * GIBIBYTE, 4 * GIBIBYTE
 POSTGRES_VERSIONS = range(16, 19)
@@ -54,7 +54,7 @@ class Finding:
 def findings() -> list[Finding]:
     """Look at everything."""
     configured = settings()
-    return [_python(), *_packages(), _disk(configured), _memory(), *_database(configured), *_airflow(configured)]
+    return [_python(), *_packages(), *_disk(configured), _memory(), *_database(configured), *_airflow(configured)]
 
 
 def _python() -> Finding:
@@ -80,19 +80,19 @@ def _packages() -> Iterator[Finding]:
         )
 
 
-def _disk(configured: Settings) -> Finding:
-    place = configured.state
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    found = f"{free / GIBIBYTE:.1f} GiB free at {place}"
-    if free < LEAST_DISK:
-        return Finding(
-            "disk", Level.BAD, found, "Free some space, or set INTERLOCK_STATE_DIR to a folder on another disk."
-        )
-    if free < ENOUGH_DISK:
-        return Finding("disk", Level.NOTE, found, "Enough for the demo; a year of data with its versions wants 5 GiB.")
-    return Finding("disk", Level.GOOD, found)
+def _disk(configured: Settings) -> Iterator[Finding]:
+    for room in disk_space.rooms(configured):
+        if disk_space.is_short(room, configured):
+            yield Finding(
+                "disk", Level.BAD, room.told,
+                f"Runs are refused below {configured.minimum_free_mb:,} MiB (INTERLOCK_MINIMUM_FREE_MB): "
+                "`interlock maintain` prunes; or free some space, or move INTERLOCK_STATE_DIR to another disk.",
+            )  # fmt: skip
+        elif room.free < ENOUGH_DISK:
+            note = "Enough for the demo; a year of data with its versions wants 5 GiB."
+            yield Finding("disk", Level.NOTE, room.told, note)
+        else:
+            yield Finding("disk", Level.GOOD, room.told)
 
 
 def _memory() -> Finding:

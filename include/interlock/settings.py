@@ -6,10 +6,12 @@ Nothing here touches the disk or the network at import; `settings()` reads once 
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -23,6 +25,23 @@ def project_root() -> Path:
         if (folder / "include" / "contracts").is_dir():
             return folder
     return Path(__file__).resolve().parents[2]
+
+
+class LogFormat(StrEnum):
+    """How records of the log are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """From which level on records are logged: by the commands, and by Airflow."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
 
 
 class Settings(BaseSettings):
@@ -55,7 +74,29 @@ class Settings(BaseSettings):
     )
     notify_urls: dict[str, list[str]] = Field(default_factory=dict, description="Apprise URLs by the contract's owner.")
     lease_minutes: int = Field(default=30, description="How long a run owns its partitions without a sign of life.")
-    log_level: str = "INFO"
+    log_level: Annotated[LogLevel, BeforeValidator(lambda name: str(name).upper())] = Field(
+        default=LogLevel.INFO, description="Least level that is logged; at a terminal WARNING unless this is set."
+    )
+    log_format: LogFormat | None = Field(
+        default=None, description="`text` or `json`; default text at a terminal and JSON elsewhere."
+    )
+    keep_good_versions: int = Field(
+        default=2, ge=1, description="Earlier good versions of each partition that are kept to roll back to."
+    )
+    keep_replaced_days: int = Field(default=30, ge=1, description="Days that a replaced version is kept.")
+    keep_held_days: int = Field(default=30, ge=1, description="Days that a candidate is kept which was never served.")
+    keep_raw_days: int = Field(default=90, ge=1, description="Days that a load is kept which nothing served stands on.")
+    keep_quarantine_days: int = Field(default=90, ge=1, description="Days that quarantined deliveries are kept.")
+    keep_runs_days: int = Field(
+        default=90, ge=1, description="Days that the phases of finished runs and sent notices are kept."
+    )
+    keep_records_days: int | None = Field(
+        default=None, ge=1, description="Days that events, verdicts and accounts of what is gone are kept; empty: ever."
+    )
+    keep_logs_days: int = Field(default=30, ge=1, description="Days that task logs below the state folder are kept.")
+    minimum_free_mb: int = Field(
+        default=1024, ge=0, description="A run is refused where the disk of the data or the landing folder has less."
+    )
 
     @property
     def state(self) -> Path:

@@ -102,7 +102,7 @@ def test_the_events_of_published_datasets_come_from_the_tasks_that_publish(domai
 
 def test_maintenance_shows_a_failed_rebuild_and_still_renews(dag_bag):
     dag = dag_bag.dags["interlock_maintenance"]
-    assert {task.task_id for task in dag.tasks} == {"rebuild", "renew_and_tell"}
+    assert {task.task_id for task in dag.tasks} == {"rebuild", "renew_and_tell", "prune"}
     assert all(not task.downstream_task_ids and not task.upstream_task_ids for task in dag.tasks)
     assert dag.max_active_runs == 1
     assert dag.catchup is False

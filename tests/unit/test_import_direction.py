@@ -14,7 +14,7 @@ PACKAGE = ROOT / "include" / "interlock"
 # Each line may import from itself and from the lines above it. A new room must be given its place here.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
-    frozenset({"settings", "processes"}),
+    frozenset({"settings", "processes", "logs"}),
     frozenset({"db"}),
     frozenset({"clock"}),
     frozenset({"contracts"}),

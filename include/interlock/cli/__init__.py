@@ -32,7 +32,9 @@ COMMANDS = {
     "renew": ("interlock.cli.asking", ASK, "Renew the leases that keep answers alive; judges nothing again."),
     "clock": ("interlock.cli.asking", ASK, "Show, set or clear the time that freshness and leases are judged by."),
     "metric": ("interlock.cli.metrics", ASK, "The value of a canonical metric, with its safety."),
+    "ledger": ("interlock.cli.ledger", ASK, "Where every row of a partition came from and went to."),
     "run": ("interlock.cli.running", WORK, "Take a domain's partitions from landing to curated, gates and all."),
+    "runs": ("interlock.cli.runs", WORK, "What ran and how it ended; one run with its phases."),
     "rebuild": ("interlock.cli.running", WORK, "Carry out the rebuilds that replaced inputs have queued."),
     "deliver": (
         "interlock.cli.deliveries",
@@ -45,6 +47,11 @@ COMMANDS = {
     "stop": ("interlock.cli.platform", PLATFORM, "Stop everything that was started."),
     "services": ("interlock.cli.platform", PLATFORM, "What runs, where, and how to log in."),
     "doctor": ("interlock.cli.platform", PLATFORM, "Check this machine and the database; say what to mend."),
+    "maintain": (
+        "interlock.cli.maintaining",
+        PLATFORM,
+        "Prune what outlived its retention and nothing needs; say what was left and why.",
+    ),
     "migrate": ("interlock.cli.platform", PLATFORM, "Bring the database's schema and the roles' passwords up to date."),
     "airflow": ("interlock.cli.platform", PLATFORM, "Run one `airflow` command in the platform's environment."),
     "psql": ("interlock.cli.platform", PLATFORM, "Open psql on the warehouse as one of the roles."),
@@ -104,6 +111,9 @@ def _options(
 
 def main() -> None:
     """The console script. A polite kill ends like Ctrl-C, so that what was started is stopped."""
+    from interlock import logs
+
+    logs.configure()
     for polite in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(polite) == signal.SIG_DFL:
             signal.signal(polite, _end)
@@ -114,7 +124,7 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("INTERLOCK_DEBUG"):
             raise
-        print(_readable(error), file=sys.stderr)
+        _tell(error)
         sys.exit(exit_code(error))
 
 
@@ -126,6 +136,23 @@ def exit_code(error: Exception) -> int:
     if psycopg is not None and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return Exit.COULD_NOT_ASK
     return Exit.FAILED
+
+
+def _tell(error: Exception) -> None:
+    """Say on standard error what went wrong: in words, or as one more record of the log where JSON was asked for."""
+    import logging
+
+    from interlock.settings import LogFormat, settings
+
+    try:
+        is_record = settings().log_format is LogFormat.JSON
+    except ValueError:  # the settings themselves are what is wrong
+        is_record = False
+    if not is_record:
+        print(_readable(error), file=sys.stderr)
+        return
+    unforeseen = None if isinstance(error, InterlockError) else error
+    logging.getLogger(__name__).error("%s", _readable(error), exc_info=unforeseen)
 
 
 def _readable(error: Exception) -> str:

@@ -38,11 +38,13 @@ def run(
     Exits 0 when everything got through (or did not need to), 3 when a partition was blocked, 4 when
     what is missing may still come.
     """
+    from interlock import logs
     from interlock.pipeline import chain
     from interlock.pipeline.runs import actor
 
     partitions = _partitions(partition, first, last)
-    report = chain.run(domain, partitions, trigger="command line", by=actor(), progress=None if as_json else _show)
+    progress = None if as_json or logs.is_json() else _show  # the log says it there
+    report = chain.run(domain, partitions, trigger="command line", by=actor(), progress=progress)
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:

@@ -88,7 +88,7 @@ def unchecked_clauses(contract: Contract, expectations: Sequence[dict[str, Any]]
 def _elements(contract: Contract) -> Iterator[tuple[str, Mapping[str, Any], str | None]]:
     """Every element that may carry clauses: its place, what it says, and its column's name; the table comes last."""
     table = contract.document["schema"][0]
-    for position, item in enumerate(table["properties"]):
+    for position, item in enumerate(table.get("properties") or []):
         yield f"schema[0].properties[{position}]", item, item["name"]
     yield "schema[0]", table, None
 

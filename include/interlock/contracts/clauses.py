@@ -107,7 +107,7 @@ def expectation_check(item: dict[str, Any], number: int) -> Check:
 
 def severity(word: Any) -> Severity:
     """Whether a clause blocks: always, unless its severity is one of the words for a warning."""
-    return Severity.WARNING if word in WARNINGS else Severity.CRITICAL
+    return Severity.WARNING if isinstance(word, str) and word in WARNINGS else Severity.CRITICAL
 
 
 def own_properties(item: Any) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """A contract's file as a document of the Open Data Contract Standard, or everything that keeps it from being one.
 
 YAML lets the last of two equal keys win in silence, which is how a pasted block switches off the clauses of the
-one before it; so a repeated key is refused here. Whatever else a file may hold ends as a problem, never as a crash.
+one before it; so a repeated key is refused here. Whatever else a file may hold ends as a problem, never as a crash:
+also what libyaml itself does not survive (it overruns the stack on 100 KB of brackets, and takes the process with
+it), and aliases of aliases that are small in the file and endless once they are written out.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from importlib import resources
@@ -21,6 +24,11 @@ from interlock.contracts.problems import Findings
 STANDARD = "v3.1.0"
 SEE_STANDARD = f"See the Open Data Contract Standard, {STANDARD}."
 LONGEST_TOLD = 300
+# No contract that a person wrote comes near these.
+LARGEST_FILE = 4 << 20
+DEEPEST = 100
+MOST_VALUES = 200_000
+LONGEST_VALUE = 100_000
 
 
 class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -35,16 +43,27 @@ class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ign
                         None, None, f"the key {key.value!r} repeats", key.start_mark
                     )
                 seen.add(key.value)
+        is_merged = "<<" in seen
         found: dict[Any, Any] = super().construct_mapping(node, deep)
+        if len(found) < len(seen) and not is_merged:  # 1 and 0x1 are written differently and are one key
+            raise yaml.constructor.ConstructorError(None, None, "two of its keys mean the same", node.start_mark)
         return found
+
+
+class _TooMuch(ValueError):
+    """A file that may be YAML, and is not read any further."""
 
 
 def read_yaml(file: Path) -> Any:
     """What a YAML file holds, as JSON would: dates are text, keys are words. Raises ValueError with the place."""
     try:
-        held = yaml.load(file.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 (a safe loader)
+        text = _text_of(file)
+        _require_bounded(text)
+        held = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a safe loader)
         # YAML reads dates as dates and any scalar as a key; the standard's schema knows JSON alone.
-        return json.loads(json.dumps(held, default=str))
+        return json.loads(json.dumps(held, default=_as_text), object_pairs_hook=_without_repeats)
+    except _TooMuch:
+        raise
     except OSError as error:
         raise ValueError(f"it cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -55,6 +74,55 @@ def read_yaml(file: Path) -> Any:
         raise ValueError("it is nested too deeply") from error
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"a value in it cannot be read: {str(error)[:LONGEST_TOLD]}") from error
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, set):
+        raise TypeError("a set has no order, so the file would not always say the same")
+    return str(value)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of JSON; in YAML `true` and `"true"` are two keys, here they are one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"the key {name!r} repeats")
+    return found
+
+
+def _text_of(file: Path) -> str:
+    if file.stat().st_size > LARGEST_FILE:
+        raise _TooMuch(f"it is larger than {LARGEST_FILE:,} bytes")
+    return file.read_text(encoding="utf-8")
+
+
+def _require_bounded(text: str) -> None:
+    """Raise ValueError where a file is deeper, or with its aliases written out larger, than may be built from it.
+
+    The parser's events are looked at, which come one by one: nothing has been built yet.
+    """
+    sizes: dict[str, int] = {}
+    open_elements: list[tuple[str | None, int]] = []  # the anchor of each, and how many values came before it
+    values = 0
+    for event in yaml.parse(text, Loader=_StrictLoader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_elements.pop()
+            if anchor is not None:
+                sizes[anchor] = values - before
+            continue
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_elements.append((event.anchor, values))
+            if len(open_elements) > DEEPEST:
+                raise _TooMuch(f"line {line}: it is nested too deeply, more than {DEEPEST} levels")
+        elif isinstance(event, yaml.ScalarEvent) and len(event.value) > LONGEST_VALUE:
+            raise _TooMuch(f"line {line}: a value is longer than {LONGEST_VALUE:,} characters")
+        values += sizes.get(event.anchor or "", 1) if isinstance(event, yaml.AliasEvent) else 1
+        if values > MOST_VALUES:
+            raise _TooMuch(f"line {line}: it holds more than {MOST_VALUES:,} values, its aliases written out")
 
 
 def read_document(file: Path, findings: Findings) -> dict[str, Any] | None:

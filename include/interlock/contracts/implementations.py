@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-Aggregate = Literal["mean", "sum", "median", "minimum", "maximum", "distinct", "count_null", "share_null"]
+Aggregate = Literal["mean", "sum", "median", "minimum", "maximum", "distinct", "count_null", "share_null", "share_true"]
 Measure = Literal["row_count"] | Annotated[dict[Aggregate, str], Field(min_length=1, max_length=1)]
 Range = tuple[float, float]
 

@@ -185,6 +185,8 @@ def _fields(document: dict[str, Any], findings: Findings) -> dict[str, Any]:
         )
     table = schemas[0] if schemas else {}
     layer = str(custom.get("layer") or "")
+    if not table.get("properties"):
+        findings.add("schema[0].properties", "there are no columns", "List every column that the dataset has.")
     _check_place(document, table, findings)
     _check_layer(layer, custom, table, findings)
     team = document.get("team")

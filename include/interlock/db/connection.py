@@ -256,6 +256,8 @@ def _could_not_ask(target: str, role: Role, error: Exception) -> CouldNotAsk:
     where = parts.netloc.rpartition("@")[2]
     said = " ".join(str(error).split())[:400] or type(error).__name__
     fix = f"See that PostgreSQL runs at {where} and is reachable; `interlock doctor` checks it."
-    if "password authentication" in said or "does not exist" in said:
+    if "too many" in said or "connection slots" in said:
+        fix = "All its connections are taken: run it again when others have ended, or allow it more."
+    elif "password authentication" in said or "does not exist" in said:
         fix = "INTERLOCK_SECRET_KEY must be the one that the database was migrated with; or run `interlock migrate`."
     return CouldNotAsk(f"The database {where}{parts.path} could not be asked as {who}: {said}", fix=fix)

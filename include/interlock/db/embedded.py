@@ -211,6 +211,11 @@ class EmbeddedServer:
         return self.home / "data"
 
     @property
+    def place(self) -> Path:
+        """Where the data lies or, before the first start, where the state will; looking makes nothing."""
+        return self._recorded_home() or self.state
+
+    @property
     def log(self) -> Path:
         """What the server wrote."""
         return self.state / "logs" / "postgres.log"

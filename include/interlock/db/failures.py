@@ -58,6 +58,14 @@ TRANSIENT = {
 # Classes and codes of PostgreSQL that time mends: connection, transaction rollback, resources, operator intervention.
 TRANSIENT_CLASSES = ("08", "40", "53", "57")
 LOCK_NOT_AVAILABLE = "55P03"
+READ_ONLY = "25006"
+
+FIXES = {
+    READ_ONLY: "The database takes no writes: it is a standby, or was set read-only. Run it again once it takes them.",
+    "53100": "The database's disk is full: `interlock maintain` prunes what outlived its retention; or free space, "
+    "and run it again.",
+    "53300": "All connections of the database are taken: run it again when others have ended, or allow it more.",
+}
 
 
 @contextmanager
@@ -83,8 +91,8 @@ def failure_of(error: psycopg.Error) -> InterlockError | None:
         return _refused(Refusal(state), message, fix)
     if state == LOCK_NOT_AVAILABLE:
         return TransientFailure(f"Another transaction held a lock for too long: {message}", fix="Run it again.")
-    if state.startswith(TRANSIENT_CLASSES):
-        return TransientFailure(message, fix=fix or "Run it again once the database is well.")
+    if state.startswith(TRANSIENT_CLASSES) or state == READ_ONLY:
+        return TransientFailure(message, fix=FIXES.get(state) or fix or "Run it again once the database is well.")
     if not state and _is_connection_lost(error):
         return CouldNotAsk(
             f"The connection to the database was lost: {message}", fix="Run it again once the database is back."

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -58,19 +58,39 @@ def deliver(order: Order) -> Iterator[Delivered]:
     _check(order)
     landing = Folder(order.landing or settings().landing)
     feeds = order.feeds or FEEDS
-    faulty = next((feed for feed in feeds if feed in source.DAILY), None)
+    fault = fault_named(order.fault) if order.fault else None
+    faulty = _faulty_feed(fault, feeds) if fault else None
     for feed in (feed for feed in source.SNAPSHOTS if feed in feeds):
-        yield _put(landing, feed, source.FIRST, source.snapshot_of(feed), None, order.is_compressed)
+        table = source.snapshot_of(feed)
+        yield _put(landing, feed, source.FIRST, table, None, order.is_compressed)
+        if fault and feed == faulty and order.on:  # a later snapshot, beside the one that was right
+            yield _put(landing, feed, order.on, table, fault, order.is_compressed)
     for number in range((order.last - order.first).days + 1):
         day = order.first + timedelta(days=number)
         for feed in (feed for feed in source.DAILY if feed in feeds):
-            is_bad = order.fault is not None and day == order.on and feed == faulty
-            fault = fault_named(order.fault) if is_bad and order.fault else None
             table = source.day_of(feed, day)
             if table.rows:
-                yield _put(landing, feed, day, table, fault, order.is_compressed)
+                is_bad = feed == faulty and day == order.on
+                yield _put(landing, feed, day, table, fault if is_bad else None, order.is_compressed)
             else:  # the weather of the year's last day: a station that reports nothing sends no file
                 yield Delivered(feed=feed, day=day, file=None, rows=0, is_new=False)
+
+
+def delivery(feed: str, day: date, fault: Fault) -> tuple[bytes, bytes | None]:
+    """What a fault makes of one delivery: the file as it arrives, not compressed, and its completion mark, if any."""
+    table = source.snapshot_of(feed) if feed in source.SNAPSHOTS else source.day_of(feed, day)
+    yesterday = table if feed in source.SNAPSHOTS else _day_before(feed, day)
+    table, export = fault.change(table, yesterday), fault.export
+
+    def written(sent: source.Table) -> bytes:
+        return sent.content(separator=export.separator, encoding=export.encoding, has_header=export.has_header)
+
+    content = written(table)
+    mark = _mark(len(table.rows), content) if export.is_marked else None
+    if export.share_of_rows_that_arrive < 1:
+        kept = int(len(table.rows) * export.share_of_rows_that_arrive)
+        content = written(table.model_copy(update={"rows": table.rows[:kept]}))
+    return content, mark
 
 
 class Folder:
@@ -111,27 +131,34 @@ def _put(
 ) -> Delivered:
     wanted, other = SUFFIXES[::-1] if is_compressed else SUFFIXES
     stem = f"{feed}/{feed}_{day.isoformat()}"
-    if fault:
-        table = fault.change(table, _day_before(feed, day))
     for left_over in (stem + other, stem + other + MARK):
         landing.remove(left_over)
     if fault and not fault.is_delivered:
         landing.remove(stem + wanted)
         landing.remove(stem + wanted + MARK)
         return Delivered(feed=feed, day=day, file=None, rows=0, is_new=False)
-    content = (
-        table.content(separator=fault.export.separator, encoding=fault.export.encoding) if fault else table.content()
-    )
-    mark = json.dumps({"rows": len(table.rows), "sha256": hashlib.sha256(content).hexdigest()}).encode()
+    content = table.content()
+    content, mark = delivery(feed, day, fault) if fault else (content, _mark(len(table.rows), content))
     sent = gzip.compress(content, mtime=0) if is_compressed else content
     if fault and fault.export.share_that_arrives < 1:
         sent = _cut(sent, fault.export.share_that_arrives)
-    is_new = not (landing.has(stem + wanted, sent) and landing.has(stem + wanted + MARK, mark))
-    if is_new:
+    is_new = not (landing.has(stem + wanted, sent) and (mark is None or landing.has(stem + wanted + MARK, mark)))
+    if is_new or mark is None:
         landing.remove(stem + wanted + MARK)
+    if is_new:
         landing.put(stem + wanted, sent)
-        landing.put(stem + wanted + MARK, mark)
+        if mark is not None:
+            landing.put(stem + wanted + MARK, mark)
     return Delivered(feed=feed, day=day, file=stem + wanted, rows=len(table.rows), is_new=is_new)
+
+
+def _mark(rows: int, content: bytes) -> bytes:
+    return json.dumps({"rows": rows, "sha256": hashlib.sha256(content).hexdigest()}).encode()
+
+
+def _faulty_feed(fault: Fault, feeds: Sequence[str]) -> str | None:
+    """The feed that the fault was made for; where it is not delivered, the first daily one."""
+    return fault.feed if fault.feed in feeds else next((feed for feed in feeds if feed in source.DAILY), None)
 
 
 def _cut(content: bytes, share: float) -> bytes:
@@ -158,12 +185,13 @@ def _check(order: Order) -> None:
             "A fault needs its day, and a day its fault.", fix="Give both --fault NAME and --on DAY, or neither."
         )
     if order.fault is not None and order.on is not None:
-        fault_named(order.fault)
+        fault = fault_named(order.fault)
         if not order.first <= order.on <= order.last:
             raise UsageError(
                 f"--on {order.on} is not among the days that are delivered.", fix="Give a day from --from to --to."
             )
-        if order.feeds and not set(order.feeds) & set(source.DAILY):
+        if order.feeds and not {*source.DAILY, fault.feed} & set(order.feeds):
             raise UsageError(
-                "Only a daily feed can have a bad day.", fix=f"Name one of {', '.join(source.DAILY)} with --feed."
+                f"The fault {fault.name!r} is one of {fault.feed}, which is not among the feeds that are delivered.",
+                fix=f"Name {fault.feed} with --feed.",
             )

@@ -34,9 +34,9 @@ class Table(BaseModel):
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
-    def content(self, *, separator: str = ",", encoding: str = "utf-8") -> bytes:
+    def content(self, *, separator: str = ",", encoding: str = "utf-8", has_header: bool = True) -> bytes:
         """The delivery as a file."""
-        lines = (separator.join(row) for row in (self.columns, *self.rows))
+        lines = (separator.join(row) for row in (*((self.columns,) if has_header else ()), *self.rows))
         return ("\n".join(lines) + "\n").encode(encoding)
 
 

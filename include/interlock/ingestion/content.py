@@ -10,11 +10,14 @@ from __future__ import annotations
 import codecs
 import hashlib
 import re
+from typing import NoReturn
 
-from interlock.ingestion.errors import BrokenEncoding, EndMarker, NulByte
+from interlock.ingestion.errors import BrokenEncoding, EndMarker, NulByte, UnreadableRow
 
 END_MARKER = b"\\."
 END_MARKER_LINE = re.compile(rb"[\r\n]\\\.(?=[\r\n])")
+# The database holds a row in memory until it ends. Without this, a small gzip file that never ends a line fills it.
+LONGEST_LINE = 64 << 20
 OTHER_ENCODINGS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
 
 
@@ -26,6 +29,7 @@ class Content:
         self._file = file
         self._hash = hashlib.sha256()
         self._lines = 0
+        self._since_line_end = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._is_inside_character = False
         self._last = b"\n"
@@ -42,16 +46,13 @@ class Content:
             self._refuse_other_encodings(chunk)
         self._hash.update(chunk)
         if b"\0" in chunk:
-            raise NulByte(
-                self._file,
-                f"line {self._line_of(chunk, chunk.index(0))} holds a NUL byte (0x00), which no text can.",
-                fix="The file is damaged, or is no text. Have the producer deliver the text again.",
-                line=self._line_of(chunk, chunk.index(0)),
-            )
+            self._raise_nul(chunk)
         if self._is_inside_character or not chunk.isascii():
             self._decode(chunk)
         self._refuse_end_marker(chunk)
-        self._lines += chunk.count(b"\n")
+        self._refuse_endless_line(chunk)
+        self._lines += self._line_ends(chunk)
+        self._last = (self._last + chunk)[-3:]
         self.size += len(chunk)
 
     def end(self) -> None:
@@ -68,7 +69,29 @@ class Content:
         return self._is_complete and line == self._lines + 1 and not self._last.endswith((b"\n", b"\r"))
 
     def _line_of(self, chunk: bytes, position: int) -> int:
-        return self._lines + chunk.count(b"\n", 0, position) + 1
+        return self._lines + self._line_ends(chunk[:position]) + 1
+
+    def _line_ends(self, part: bytes) -> int:
+        """The lines that end in the next part, whether with LF, CR LF or CR alone; a CR LF may lie across its front."""
+        is_split = self._last.endswith(b"\r") and part.startswith(b"\n")
+        lone = part.count(b"\r") - part.count(b"\r\n") if b"\r" in part else 0
+        return part.count(b"\n") + lone - is_split
+
+    def _raise_nul(self, chunk: bytes) -> NoReturn:
+        line = self._line_of(chunk, chunk.index(0))
+        if self.size == 0 and len(chunk) >= 8 and 0 in (sum(chunk[0:8:2]), sum(chunk[1:8:2])):
+            raise BrokenEncoding(
+                self._file,
+                "it is written in UTF-16 or UTF-32, to judge by its first bytes, not in UTF-8.",
+                fix="Have the producer export the file as UTF-8 and deliver it again.",
+                line=line,
+            )
+        raise NulByte(
+            self._file,
+            f"line {line} holds a NUL byte (0x00), which no text can.",
+            fix="The file is damaged, or is no text. Have the producer deliver the text again.",
+            line=line,
+        )
 
     def _refuse_other_encodings(self, chunk: bytes) -> None:
         for mark, name in OTHER_ENCODINGS.items():
@@ -101,11 +124,22 @@ class Content:
         if END_MARKER in text:
             found = END_MARKER_LINE.search(text)
             if found:
-                before = self._lines - self._last.count(b"\n")
-                self._raise_end_marker(before + text.count(b"\n", 0, found.end()) + 1)
-        self._last = text[-3:]
+                self._raise_end_marker(self._line_of(chunk, found.end() - len(self._last)))
 
-    def _raise_end_marker(self, line: int) -> None:
+    def _refuse_endless_line(self, chunk: bytes) -> None:
+        end = chunk.rfind(b"\n")
+        end = end if end >= 0 else chunk.rfind(b"\r")
+        self._since_line_end = len(chunk) - end - 1 + (self._since_line_end if end < 0 else 0)
+        if self._since_line_end > LONGEST_LINE:
+            line = self._lines + self._line_ends(chunk) + 1
+            raise UnreadableRow(
+                self._file,
+                f"line {line} is longer than {LONGEST_LINE:,} bytes: no row of a table is.",
+                fix="The file is damaged, or is no CSV. Have the producer end every row with a line end.",
+                line=line,
+            )
+
+    def _raise_end_marker(self, line: int) -> NoReturn:
         raise EndMarker(
             self._file,
             f"line {line} is only \\. which PostgreSQL may take as the end of the data, dropping all rows after it.",

@@ -50,7 +50,7 @@ MEANINGS: tuple[tuple[str, type[DeliveryRefused], str, str], ...] = (
     ("encoding", BrokenEncoding, "{where} is not UTF-8: {said}.", DELIVER_AGAIN),
     ("end-of-copy marker", EndMarker, "{where} is only \\. which may be taken as the end of the data.", DELIVER_AGAIN),
     (
-        "enlarge",
+        "string buffer",
         UnterminatedQuote,
         '{where} is larger than a row can be: a closing " is probably missing.',
         'Have the producer close every quoted value (and write " inside one as ""), and deliver the file again.',

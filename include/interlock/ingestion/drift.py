@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from interlock.contracts.model import DriftPolicy
-from interlock.ingestion.errors import ColumnsDrifted
+from interlock.ingestion.errors import ColumnsDrifted, listed
 
 if TYPE_CHECKING:
     from interlock.contracts.model import Contract
@@ -68,7 +68,9 @@ def refusal(file: str, drift: Drift, contract: Contract) -> ColumnsDrifted:
     parts = []
     if drift.renamed:
         was, now = drift.renamed
-        parts.append(f'column "{was}" is missing and "{now}" is new, with values that fit it: it looks renamed')
+        parts.append(
+            f"column {listed([was])} is missing and {listed([now])} is new, with values that fit it: it looks renamed"
+        )
     else:
         parts += [f"{_listed(drift.missing)} missing"] * bool(drift.missing)
         parts += [f"{_listed(drift.extra)} not in the contract"] * bool(drift.extra)
@@ -95,4 +97,4 @@ def fits(values: Sequence[str], logical_type: str) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ("column " if len(names) == 1 else "columns ") + ", ".join(f'"{name}"' for name in names)
+    return ("column " if len(names) == 1 else "columns ") + listed(names)

@@ -4,25 +4,56 @@ Every message begins with the file and says what was found where; every fix says
 A delivery that is wrong (`DeliveryRefused`) stays wrong until the producer sends another: nothing of it
 is loaded and the file is left as it is. What time may mend (not there yet, still being written, storage
 out of reach) is transient, and is never recorded against the producer.
+
+A refusal quotes what its producer wrote: names of columns, of files, of fields of a mark. So what is quoted is
+made fit to be recorded and shown: a NUL cannot be stored, and a mark that held one kept its own refusal from
+being recorded; a line end or an escape sequence would write on the operator's terminal.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from interlock.errors import PermanentFailure, TransientFailure
 
+MOST_NAMED = 20
+LONGEST_QUOTE = 100
+LONGEST_MESSAGE = 4_000
 DELIVER_AGAIN = (
     "Have the producer deliver the file again, whole and as the contract says; then run the partition again."
 )
+
+
+def shown(text: str, longest: int = LONGEST_MESSAGE) -> str:
+    """A text of the producer's as it may be stored and printed: in one line, visible, and not without end."""
+    cut = text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
+    if cut.isprintable():
+        return cut
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in cut)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names of columns for a message, the first of them where there are many."""
+    known = list(names)
+    told = ", ".join(f'"{shown(name, LONGEST_QUOTE)}"' for name in known[:MOST_NAMED])
+    return told if len(known) <= MOST_NAMED else f"{told} and {len(known) - MOST_NAMED:,} more"
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, list | tuple):
+        return [_shown(item) for item in value[:MOST_NAMED]] + ["…"] * (len(value) > MOST_NAMED)
+    return value
 
 
 class DeliveryRefused(PermanentFailure):
     """A delivery that is not what its contract promises. Nothing of it was loaded; the file is untouched."""
 
     def __init__(self, file: str, found: str, *, fix: str = DELIVER_AGAIN, **evidence: Any) -> None:
-        super().__init__(f"{file}: {found}", fix=fix)
-        self.evidence = {"file": file, **evidence}
+        super().__init__(shown(f"{file}: {found}", LONGEST_MESSAGE), fix=fix)
+        self.evidence = {"file": shown(file), **{name: _shown(value) for name, value in evidence.items()}}
 
     @property
     def code(self) -> str:

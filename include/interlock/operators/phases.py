@@ -45,7 +45,7 @@ class PhaseOperator(BaseOperator):
             raise AirflowException(str(failure)) from None
         except PermanentFailure as failure:
             raise AirflowFailException(str(failure)) from None
-        self.log.info("%s rows; %s", outcome.rows, ", ".join(map(" ".join, outcome.done)) or "nothing to do")
+        self.log.info("through: %s", ", ".join(map(" ".join, outcome.done)) or "nothing to do")
         return {"rows": outcome.rows, "done": [" ".join(item) for item in outcome.done]}
 
     def _admit(self, context: Context) -> int:

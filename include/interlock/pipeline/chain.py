@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from interlock.contracts.loading import load_contracts
 from interlock.errors import InterlockError, PermanentFailure, TransientFailure, UsageError
-from interlock.pipeline import registry
+from interlock.pipeline import disk_space, registry
 from interlock.pipeline.hindrances import Blocked, failure_message, is_retry_useful, where_to_look
-from interlock.pipeline.runs import Outcome, Phase, Session, admitted, resumed, said_but_not_raised
+from interlock.pipeline.runs import Outcome, Phase, Session, admitted, resumed, said_but_not_raised, what_was_said
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def run_phase(phase: Phase, run_key: str) -> Outcome:
 def abandon(run_key: str, reason: str) -> None:
     """Give up a run that somebody stopped from outside, so that its partitions fall free at once."""
     with resumed(run_key) as session:
-        session.finish("failed", reason)
+        session.stop(reason)
     _tell_owners()
 
 
@@ -138,7 +138,7 @@ def _failure(blocked: Sequence[Blocked]) -> InterlockError:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {what_was_said(error)}"
 
 
 def _tell_owners() -> None:
@@ -157,3 +157,4 @@ def _check(domain: str, partitions: Sequence[str]) -> None:
         raise UsageError(f"There is no domain {domain!r}.", fix=f"Use one of: {', '.join(domains)}.")
     if not partitions:
         raise UsageError("No partition was given.", fix="Give --partition P, or --from D and --to D.")
+    disk_space.require_space()

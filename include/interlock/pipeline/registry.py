@@ -47,10 +47,12 @@ def definition(contract: Contract) -> dict[str, Any]:
 def register(catalog: Catalog, actor: str) -> list[str]:
     """Make every contract that is new or changed known, and the lineage; return the names that were written.
 
-    Raises PermanentFailure where blocking clauses changed over partitions that are already served.
+    Raises PermanentFailure where blocking clauses changed over partitions that are already served, and where what is
+    served has lost its contract or its model: its lineage would go with it, and no new input would reopen it again.
     """
     with translated(), connect(Role.OPERATOR) as connection:
         known = {row[0]: row[1:] for row in connection.execute(statement("pipeline/registered.sql").encode())}
+        _require_contracts(catalog, known)
         new = [
             definition(contract)
             for contract in catalog.values()
@@ -59,12 +61,36 @@ def register(catalog: Catalog, actor: str) -> list[str]:
         _require_standing_verdicts(new, known)
         for item in new:
             connection.execute("select interlock.register_dataset(%s, %s)", [Jsonb(item), actor])
-        edges = [edge.model_dump() for edge in Lineage(catalog).edges]
+        lineage = Lineage(catalog)
+        _require_models(catalog, lineage, known)
+        edges = [edge.model_dump() for edge in lineage.edges]
         # A model can read something new while no contract changed.
         active = connection.execute(statement("pipeline/registered_edges.sql").encode()).fetchall()
         if {tuple(edge.values()) for edge in edges} != set(active):
             connection.execute("select interlock.register_lineage(%s)", [Jsonb(edges)])
     return [item["name"] for item in new]
+
+
+def _require_contracts(catalog: Catalog, known: dict[str, tuple[Any, ...]]) -> None:
+    gone = sorted(name for name, (_, _, is_served) in known.items() if is_served and name not in catalog)
+    if gone:
+        raise PermanentFailure(
+            f"{', '.join(gone)}: served, and without a contract in this checkout. Nothing was run.",
+            fix="Put its file under include/contracts/ back; taking a served dataset away is a planned operation.",
+        )
+
+
+def _require_models(catalog: Catalog, lineage: Lineage, known: dict[str, tuple[Any, ...]]) -> None:
+    gone = sorted(
+        name
+        for name, contract in catalog.items()
+        if name in known and known[name][2] and contract.layer != "raw" and not lineage.has_model(name)
+    )
+    if gone:
+        raise PermanentFailure(
+            f"{', '.join(gone)}: served, and without a model in dbt_project/. Nothing was run.",
+            fix="Put the model back; taking a served dataset away is a planned operation.",
+        )
 
 
 def _require_standing_verdicts(new: list[dict[str, Any]], known: dict[str, tuple[Any, ...]]) -> None:

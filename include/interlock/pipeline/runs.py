@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,10 +19,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from interlock import logs
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
-from interlock.errors import InterlockError, PermanentFailure
-from interlock.pipeline.hindrances import Blocked, failure_message
+from interlock.errors import InterlockError, PermanentFailure, TransientFailure
+from interlock.pipeline import progress
+from interlock.pipeline.hindrances import Blocked, failure_message, is_retry_useful
 from interlock.settings import settings
 
 if TYPE_CHECKING:
@@ -38,6 +41,8 @@ ONE_PROCESS_LEASE = timedelta(hours=6)
 # the phase is what waits, for all of them at once: before it, a crash of the machine can take back the last of them,
 # and the phase with them, which is then run again. What opens a cause waits all the same (`open_cause`).
 DURABLE_WITH_THEIR_PHASE = (Role.LOADER, Role.PUBLISHER)
+SAID_LENGTH = 2000  # of a failure, in the record of a phase
+SIGNALLED = 128  # the exit code of a process that a signal ended begins here
 
 
 class Phase(StrEnum):
@@ -54,12 +59,23 @@ class Phase(StrEnum):
     PUBLISH_CURATED = "publish_curated"
 
 
+class FailureClass(StrEnum):
+    """What the record of a phase calls a failure that was not raised; one that was goes by the name of its class."""
+
+    BLOCKED = "Blocked"
+    BLOCKED_FOR_NOW = "BlockedForNow"  # a rerun alone may mend all of it
+    STOPPED = "Stopped"  # by somebody outside
+
+
 class Outcome(BaseModel):
-    """What a phase did: rows that it moved or judged, partitions that got through, and those that did not."""
+    """What a phase did: partitions that got through, and those that did not; rows that it loaded or judged.
+
+    A phase that does not look at rows has none to tell.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rows: int = 0
+    rows: int | None = None
     done: tuple[tuple[str, str], ...] = ()
     blocked: tuple[Blocked, ...] = ()
 
@@ -80,6 +96,15 @@ class Run(BaseModel):
     def days(self) -> tuple[str, ...]:
         """The partitions that are days: a run for `all` alone has none."""
         return tuple(partition for partition in self.partitions if partition != "all")
+
+    @property
+    def ids(self) -> dict[str, object]:
+        """What the log names the run by; of one partition, that one as well."""
+        return {
+            "run": self.run_id,
+            "domain": self.domain,
+            "partition": self.partitions[0] if len(self.partitions) == 1 else None,
+        }
 
 
 def actor() -> str:
@@ -166,34 +191,71 @@ class Session:
 
         Raises TransientFailure where another run holds one of the partitions, and whatever the work raises.
         """
-        phase_id, self.token = self.call(Role.OPERATOR, "start_phase", self.run.run_id, phase.value, self._lease)
-        try:
-            with translated():
-                outcome = work(self)
-        except BaseException as error:
-            with said_but_not_raised():
-                kind = type(error).__name__
-                self.call(Role.OPERATOR, "end_phase", phase_id, "failed", None, kind, str(error)[:2000])
-            raise
-        said = failure_message(outcome.blocked)[:2000]
-        how = ("failed", outcome.rows, "Blocked", said) if said else ("completed", outcome.rows, None, None)
-        self.call(Role.OPERATOR, "end_phase", phase_id, *how)
-        return outcome
+        with logs.bound(**self.run.ids, phase=phase.value):
+            phase_id, self.token = self.call(Role.OPERATOR, "start_phase", self.run.run_id, phase.value, self._lease)
+            seconds = progress.began(phase)
+            try:
+                with translated():
+                    outcome = work(self)
+                # Over this connection or not at all: on a new one, to a server that crashed meanwhile, it would be
+                # called completed although its last commits were lost.
+                self.call(Role.OPERATOR, "end_phase", phase_id, *_ending(outcome))
+            except BaseException as error:
+                said = what_was_said(error)
+                with said_but_not_raised():
+                    self._conclude("end_phase", phase_id, "failed", None, type(error).__name__, said[:SAID_LENGTH])
+                progress.broke(phase, error, said, seconds())
+                raise
+            progress.ended(phase, outcome, seconds())
+            return outcome
 
     def pause(self, message: str) -> None:
         """Give the partitions free until the next attempt, and keep what was built for it."""
-        self.call(Role.OPERATOR, "finish_run", self.run.run_id, "failed", message)
+        self._conclude("finish_run", self.run.run_id, "failed", message)
+
+    def stop(self, reason: str) -> None:
+        """End the run from outside, and with it the phase that is under way; its own process may be gone by now."""
+        for (phase_id,) in self.rows("open_phase.sql"):
+            self._conclude("end_phase", phase_id, "failed", None, FailureClass.STOPPED.value, reason)
+        self.finish("failed", reason)
 
     def finish(self, state: str, message: str | None = None) -> None:
         """End the run: clear its workspace away, and those of runs that died, and give its partitions free.
 
-        Sealed candidates stay: a held one is evidence.
+        Sealed candidates stay: a held one is evidence. A workspace that cannot be cleared now is left to the next run.
         """
-        self.call(Role.BUILDER, "close_workspace", self.run.run_id)
-        for (run_id,) in self.rows("leftover_workspaces.sql"):
-            with said_but_not_raised():
-                self.call(Role.BUILDER, "close_workspace", run_id)
-        self.call(Role.OPERATOR, "finish_run", self.run.run_id, state, message)
+        with said_but_not_raised():
+            self.call(Role.BUILDER, "close_workspace", self.run.run_id)
+            for (run_id,) in self.rows("leftover_workspaces.sql"):
+                with said_but_not_raised():
+                    self.call(Role.BUILDER, "close_workspace", run_id)
+        self._conclude("finish_run", self.run.run_id, state, message)
+
+    def _conclude(self, function: str, *arguments: Any) -> None:
+        """Record that something is over; tried again over a new connection where the old one broke with its server."""
+        try:
+            self.call(Role.OPERATOR, function, *arguments)
+        except TransientFailure:
+            self.call(Role.OPERATOR, function, *arguments)
+
+
+def what_was_said(error: BaseException) -> str:
+    """The words of an error; of an interruption, which has none, what interrupted."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted from the keyboard"
+    if isinstance(error, SystemExit):
+        by = [number.name for number in signal.Signals if SIGNALLED + number == error.code]
+        return f"ended by {by[0]}" if by else f"ended with exit code {error.code}"
+    return str(error) or type(error).__name__
+
+
+def _ending(outcome: Outcome) -> tuple[str, int | None, str | None, str | None]:
+    """What `end_phase` is told of a phase that ended by itself."""
+    said = failure_message(outcome.blocked)[:SAID_LENGTH]
+    if not said:
+        return "completed", outcome.rows, None, None
+    kind = FailureClass.BLOCKED_FOR_NOW if is_retry_useful(outcome.blocked) else FailureClass.BLOCKED
+    return "failed", outcome.rows, kind.value, said
 
 
 @contextmanager
@@ -215,7 +277,8 @@ def admitted(
     run = Run(run_id=0, run_key=run_key, domain=domain, partitions=tuple(partitions), trigger=trigger, actor=by)
     with Session(run, lease=ONE_PROCESS_LEASE if is_one_process else None) as session:
         session.admit(is_one_process=is_one_process)
-        yield session
+        with logs.bound(**session.run.ids):
+            yield session
 
 
 @contextmanager
@@ -230,4 +293,5 @@ def resumed(run_key: str) -> Iterator[Session]:
             )
         names = ("run_id", "domain", "partitions", "trigger", "actor")
         session.run = Run(run_key=run_key, **dict(zip(names, found[0], strict=True)))
-        yield session
+        with logs.bound(**session.run.ids):
+            yield session

@@ -35,6 +35,7 @@ _AGGREGATES = {
     "distinct": "count(distinct {0})",
     "count_null": "count(*) - count({0})",
     "share_null": "(count(*) - count({0}))::double precision / nullif(count(*), 0)",
+    "share_true": "count(*) filter (where {0})::double precision / nullif(count(*), 0)",
 }
 WEEKDAYS = ("Mondays", "Tuesdays", "Wednesdays", "Thursdays", "Fridays", "Saturdays", "Sundays")
 

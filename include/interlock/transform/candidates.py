@@ -32,6 +32,13 @@ TRANSIENT_MARKS = (
     "server closed the connection",
     "terminating connection",
     "starting up",
+    "shutting down",
+    "too many connections",
+    "too many clients",
+    "connection slots",
+    "read-only transaction",
+    "no space left on device",
+    "disk full",
 )
 
 

@@ -117,6 +117,11 @@ class Lineage:
             node = self._manifest.nodes.get(parent) or self._manifest.sources.get(parent)
             if node is None:
                 continue
+            if parent in self._manifest.sources and not self._is_dataset(parent):
+                raise PermanentFailure(
+                    f"{self._manifest.nodes[unique_id].name} reads the source {node.name}, which has no contract.",
+                    fix=f"Put the contract of {node.name} back, or take it out of the models that read it.",
+                )
             names |= {node.name} if self._is_dataset(parent) else self._parents(parent)
         return names
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PARSED_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".md", ".py"}
 GENERATED = {"target", "logs", "dbt_packages"}
 LOG_OF_DBT = "file_log"
+logger = logging.getLogger(__name__)
 
 _held: dict[str, Manifest] = {}
 
@@ -33,9 +34,11 @@ def project_dir() -> Path:
 
 
 def project_digest() -> str:
-    """SHA-256 over the names and contents of every file that dbt parses."""
+    """SHA-256 over the version of dbt, and the names and contents of every file that it parses."""
+    from importlib.metadata import version
+
     root = project_dir()
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(version("dbt-core").encode())  # another dbt reads another manifest
     for file in sorted(root.rglob("*")):
         parts = file.relative_to(root).parts
         if file.suffix in PARSED_SUFFIXES and parts[0] not in GENERATED and file.is_file():
@@ -55,8 +58,15 @@ def manifest() -> Manifest:
     from dbt.parser.manifest import extended_mashumaro_encoder, extended_mashumuro_decoder
 
     kept = settings().state / "dbt" / f"manifest-{digest[:16]}.msgpack"
-    parsed = Manifest.from_msgpack(kept.read_bytes(), decoder=extended_mashumuro_decoder) if kept.exists() else _parse()
-    if not kept.exists():
+    parsed = None
+    try:
+        parsed = Manifest.from_msgpack(kept.read_bytes(), decoder=extended_mashumuro_decoder)
+    except FileNotFoundError:
+        pass  # parsed below, and kept
+    except Exception as error:
+        logger.warning("the manifest kept in %s cannot be read (%s) and is parsed anew", kept, error)
+    if parsed is None:
+        parsed = _parse()
         kept.parent.mkdir(parents=True, exist_ok=True)
         written = kept.with_suffix(f".{os.getpid()}")
         written.write_bytes(parsed.to_msgpack(extended_mashumaro_encoder))

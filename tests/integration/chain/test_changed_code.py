@@ -39,13 +39,13 @@ def checkout(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def test_a_changed_model_rebuilds_what_it_makes_and_new_words_in_a_contract_nothing(world: World, checkout: Path):
     was = world.versions()
     _edit(
-        checkout / CONTRACTS / "agg_carrier_daily.yaml", ("version: 1.0.0", "version: 1.0.1"), ("name: ", "name: The ")
+        checkout / CONTRACTS / "agg_carrier_daily.yaml", ("version: 1.1.0", "version: 1.1.1"), ("name: ", "name: The ")
     )
     report = world.run(FLIGHTS, DAY)
     assert (report.published, report.blocked) == ((), ())
     assert world.rows(
         "select contract_version from interlock.dataset where name = 'agg_carrier_daily'", role=Role.AUDITOR
-    ) == [("1.0.1",)]
+    ) == [("1.1.1",)]
     assert world.versions() == was
 
     _edit(checkout / MODELS / "agg_carrier_daily.sql", ("group by flight_date, carrier_code", "group by 1, 2"))
@@ -56,7 +56,7 @@ def test_a_changed_model_rebuilds_what_it_makes_and_new_words_in_a_contract_noth
 def test_changed_blocking_clauses_are_refused_with_the_command_that_makes_them_active(world: World, checkout: Path):
     _edit(
         checkout / CONTRACTS / "agg_carrier_daily.yaml",
-        ("version: 1.0.0", "version: 2.0.0"),
+        ("version: 1.1.0", "version: 2.0.0"),
         ("minimum: 0", "minimum: 1"),
     )
     before = world.record()

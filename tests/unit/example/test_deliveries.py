@@ -14,7 +14,7 @@ import pytest
 
 from interlock.errors import UsageError
 from interlock.example.deliveries import Order, deliver
-from interlock.example.faults import FAULTS
+from interlock.example.faults import FAULTS, Ending, FaultClass
 from interlock.settings import settings
 
 BAD = date(2013, 1, 5)
@@ -108,17 +108,33 @@ def test_a_fault_hits_its_day_and_its_feed_alone(landing, tmp_path):
     assert differing == {f"flights/flights_{BAD}.csv", f"flights/flights_{BAD}.csv.done"}
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=lambda fault: fault.name)
 def test_every_fault_is_the_same_each_time_and_different_from_the_truth(landing, tmp_path, fault):
-    list(deliver(order(tmp_path / "good")))
-    list(deliver(order(landing, fault=fault, on=BAD)))
+    feeds = (fault.feed,)
+    list(deliver(order(tmp_path / "good", feeds=feeds)))
+    faulty = {"feeds": (*feeds, "flights"), "fault": fault.name, "on": BAD}
+    list(deliver(order(landing, **faulty)))
     before = contents(landing)
-    if fault == "not_delivered":
-        assert not list((landing / "flights").glob("*")) if (landing / "flights").exists() else True
-    else:
-        assert flights(landing) != flights(tmp_path / "good")
-    list(deliver(order(landing, fault=fault, on=BAD)))
+    bad, good = (root / fault.feed / f"{fault.feed}_{BAD}.csv" for root in (landing, tmp_path / "good"))
+    if not fault.is_delivered:
+        assert not bad.exists()
+    elif fault.feed in ("flights", "observations"):
+        is_the_truth = fault.name in ("delivered_twice", "millimetres_of_rain")  # that day was dry
+        assert (bad.read_bytes() == good.read_bytes()) is is_the_truth
+    else:  # beside the snapshot that is right
+        right = landing / fault.feed / f"{fault.feed}_2013-01-01.csv"
+        assert (bad.read_bytes() == right.read_bytes()) is (fault.name == "same_list_again")
+    list(deliver(order(landing, **faulty)))
     assert contents(landing) == before
+
+
+def test_a_fault_says_what_is_expected_of_it():
+    assert len({fault.name for fault in FAULTS.values()}) == len(FAULTS) >= 30
+    assert {fault.of_class for fault in FAULTS.values()} == set(FaultClass)
+    for fault in FAULTS.values():
+        stops = fault.expected in (Ending.REFUSED, Ending.RAW, Ending.LATER)
+        assert stops or fault.is_harmless or fault.unrevealable, fault.name
+        assert not (fault.is_harmless and fault.expected is not Ending.ACCEPTED), fault.name
 
 
 def test_the_faults_are_what_they_are_described_as(landing):

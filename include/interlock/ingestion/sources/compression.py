@@ -10,7 +10,7 @@ import gzip
 import zlib
 from collections.abc import Generator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from interlock.ingestion.errors import BrokenCompression, EmptyFile
 from interlock.ingestion.sources import CHUNK_BYTES
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 SUFFIX = ".gz"
 MAGIC = b"\x1f\x8b"
+# The first bytes of what else is delivered under the name of a table; none of them can begin a text.
+OTHER_KINDS = {
+    b"PK\x03\x04": "a zip archive or a workbook",
+    b"\xfd7zXZ\x00": "compressed with xz",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd",
+    MAGIC: "compressed with gzip twice",
+}
 NAME_FIX = "Have the producer deliver it again with a name that fits: .gz at its end for gzip, and only then."
 
 
@@ -28,7 +35,7 @@ def content_chunks(file: str, stream: BinaryIO) -> Generator[bytes]:
 
     Raises BrokenCompression, and EmptyFile where there are not even the bytes of an empty gzip file.
     """
-    is_compressed = stream.read(len(MAGIC)) == MAGIC
+    is_compressed = _filled(stream, len(MAGIC)) == MAGIC
     stream.seek(0)
     if is_compressed and not file.endswith(SUFFIX):
         raise BrokenCompression(file, "it is compressed with gzip, but its name does not say so.", fix=NAME_FIX)
@@ -36,14 +43,54 @@ def content_chunks(file: str, stream: BinaryIO) -> Generator[bytes]:
         if not stream.read(1):
             raise EmptyFile(file, "it is empty: zero bytes, not even a compressed header.")
         raise BrokenCompression(file, "its name ends in .gz, but it is not a gzip file.", fix=NAME_FIX)
-    with gzip.open(stream) if is_compressed else nullcontext(stream) as expanded:
-        while True:
-            try:
-                chunk = expanded.read(CHUNK_BYTES)
-            except EOFError:
-                raise BrokenCompression(file, "the gzip file ends too early: it was cut off.") from None
-            except (gzip.BadGzipFile, zlib.error) as error:
-                raise BrokenCompression(file, f"the gzip file is damaged: {error}.") from None
-            if not chunk:
-                return
-            yield bytes(chunk)
+    with _expanded(stream) if is_compressed else nullcontext(stream) as expanded:
+        size = 0
+        while chunk := _next(file, expanded, size):
+            if not size:
+                _refuse_other_kinds(file, chunk)
+            size += len(chunk)
+            yield chunk
+
+
+def _expanded(stream: BinaryIO) -> gzip.GzipFile:
+    return gzip.GzipFile(fileobj=cast("BinaryIO", _Steady(stream)), mode="rb")
+
+
+class _Steady:
+    """A stream that gives as much as it is asked for: gzip takes fewer bytes of its own header for damage."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        return _filled(self._stream, size)
+
+
+def _next(file: str, expanded: BinaryIO | gzip.GzipFile, size: int) -> bytes:
+    """The next whole chunk, the rest at the end; `size` bytes came before it."""
+    try:
+        return _filled(expanded, CHUNK_BYTES)
+    except EOFError:
+        raise BrokenCompression(file, "the gzip file ends too early: it was cut off.") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        found = f"the gzip file is damaged: {error}."
+        if str(error).startswith("Not a gzipped file"):
+            found = (
+                f"the gzip file is damaged: after {size:,} bytes or more of content comes something that is no gzip."
+            )
+        raise BrokenCompression(file, found, after=size) from None
+
+
+def _filled(stream: BinaryIO | gzip.GzipFile, size: int) -> bytes:
+    parts, missing = [], size
+    while missing and (part := stream.read(missing)):
+        parts.append(part)
+        missing -= len(part)
+    return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+
+def _refuse_other_kinds(file: str, chunk: bytes) -> None:
+    for magic, kind in OTHER_KINDS.items():
+        if chunk.startswith(magic):
+            fix = "Have the producer deliver CSV, plain or compressed once with gzip."
+            raise BrokenCompression(file, f"its content is {kind}, not text.", fix=fix)

@@ -8,12 +8,13 @@ in one pass. A byte order mark at the very front is dropped, since it belongs to
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from interlock.ingestion.content import Content
-from interlock.ingestion.errors import BrokenHeader, DuplicateHeader, EmptyFile, WrongDelimiter
+from interlock.ingestion.errors import BrokenHeader, DuplicateHeader, EmptyFile, WrongDelimiter, listed
 from interlock.ingestion.sources import CHUNK_BYTES
 from interlock.ingestion.sources.compression import content_chunks
 
@@ -37,8 +38,11 @@ class CsvSource:
         if not first:
             raise EmptyFile(file, "it is empty: zero bytes, not even a header.")
         text = first.removeprefix(BYTE_ORDER_MARK)
+        if not text:
+            raise EmptyFile(file, "it is empty but for a byte order mark: not even a header.")
         end = _end_of_first_record(text)
-        if end is None and len(first) >= CHUNK_BYTES:
+        is_cut = len(first) >= CHUNK_BYTES and (end is None or (end == len(text) and text.endswith(b"\r")))
+        if is_cut:  # where only the CR was read, its LF may come with the next chunk
             raise BrokenHeader(file, f"no header ends within its first {CHUNK_BYTES:,} bytes.", fix=HEADER_FIX)
         header, self._rest = (text, b"") if end is None else (text[:end], text[end:])
         self.header_lines = max(1, header.count(b"\n"))
@@ -47,7 +51,13 @@ class CsvSource:
     def sample(self) -> list[list[str]]:
         """The first records, as far as they lie in the first chunk."""
         lines = self._rest.decode("utf-8", "replace").splitlines(keepends=True)[: SAMPLE_ROWS + 1]
-        return [row for row in csv.reader(lines) if len(row) == len(self.columns)][:SAMPLE_ROWS]
+        rows = csv.reader(lines)
+        sampled: list[list[str]] = []
+        try:
+            sampled += (row for row in rows if len(row) == len(self.columns))
+        except csv.Error:  # Python's own limit of a value's size, which the database does not have
+            pass
+        return sampled[:SAMPLE_ROWS]
 
     def records(self) -> Iterator[bytes]:
         """The body as it was delivered; the account of the content is complete when this ends."""
@@ -114,19 +124,15 @@ def _column_names(file: str, header: bytes) -> tuple[str, ...]:
                     fix="Have the producer export the file with commas and deliver it again.",
                     header=text[:500],
                 )
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    if not names or "" in names:
+        place = names.index("") + 1 if names else 1
+        raise BrokenHeader(file, f"its header leaves column {place:,} without a name.", fix=HEADER_FIX)
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
     if repeated:
         raise DuplicateHeader(
             file,
-            f"its header names {_listed(repeated)} more than once, so it cannot be told which values are meant.",
+            f"its header names {listed(repeated)} more than once, so it cannot be told which values are meant.",
             fix=HEADER_FIX,
             repeated=repeated,
         )
-    if not names or "" in names:
-        place = names.index("") + 1 if names else 1
-        raise BrokenHeader(file, f"its header leaves column {place} without a name.", fix=HEADER_FIX)
     return tuple(names)
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)

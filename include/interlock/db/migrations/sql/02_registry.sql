@@ -90,9 +90,19 @@ create table interlock.event (
 );
 create index on interlock.event (dataset_id, partition);
 
+-- Which tables the transaction that is named may prune; a row lives no longer than the statement that needs it.
+create table interlock.pruning (
+  opened_in xid8 primary key,
+  relations regclass[] not null
+);
+
 create function interlock.refuse_change() returns trigger
 language plpgsql as $$
 begin
+  if tg_op = 'DELETE' and exists (
+    select from interlock.pruning p where p.opened_in = pg_current_xact_id_if_assigned() and tg_relid = any (p.relations)) then
+    return null;
+  end if;
   raise exception '% is append-only: % is refused', tg_table_name, lower(tg_op) using errcode = 'IL010';
 end;
 $$;
@@ -168,9 +178,17 @@ begin atomic
   update interlock.dataset set lease_until = interlock.now() + lease where lease_until > interlock.now() + lease;
 end;
 
+-- What has run out stays so: an earlier time brings no answer back that nobody has renewed since.
+create function interlock.end_lapsed(instant timestamptz) returns void
+language sql
+begin atomic
+  update interlock.dataset set lease_until = least(lease_until, instant) where lease_until <= interlock.now();
+end;
+
 create function interlock.set_clock(instant timestamptz, actor text) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
+  perform interlock.end_lapsed(instant);
   insert into interlock.clock (offset_from_real, set_by) values (instant - pg_catalog.now(), actor)
   on conflict (only_row) do update set offset_from_real = excluded.offset_from_real, set_by = excluded.set_by, set_at = default;
   perform interlock.shorten_leases();
@@ -182,6 +200,7 @@ $$;
 create function interlock.clear_clock(actor text) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
+  perform interlock.end_lapsed(pg_catalog.now());
   delete from interlock.clock;
   perform interlock.shorten_leases();
   insert into interlock.event (kind, actor) values ('clock_cleared', actor);
