@@ -32,6 +32,7 @@ COMMANDS = {
     "renew": ("interlock.cli.asking", ASK, "Renew the leases that keep answers alive; judges nothing again."),
     "clock": ("interlock.cli.asking", ASK, "Show, set or clear the time that freshness and leases are judged by."),
     "metric": ("interlock.cli.metrics", ASK, "The value of a canonical metric, with its safety."),
+    "ledger": ("interlock.cli.ledger", ASK, "Where every row of a partition came from and went to."),
     "run": ("interlock.cli.running", WORK, "Take a domain's partitions from landing to curated, gates and all."),
     "rebuild": ("interlock.cli.running", WORK, "Carry out the rebuilds that replaced inputs have queued."),
     "deliver": (
@@ -39,6 +40,7 @@ COMMANDS = {
         WORK,
         "Play the example's producer: write its files to the landing folder.",
     ),
+    "quarantine": ("interlock.cli.quarantine", WORK, "Rows that a gate set aside: look, replay, give up."),
     "contract": ("interlock.cli.contracts", WORK, "Lint contracts, or write a first one from a sample."),
     "demo": ("interlock.cli.demo", WORK, "The story of one bad day, from delivery to correction, on real data."),
     "up": ("interlock.cli.platform", PLATFORM, "Start everything and leave it up; prints the URL and the login."),

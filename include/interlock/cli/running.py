@@ -42,12 +42,12 @@ def run(
     from interlock.pipeline.runs import actor
 
     partitions = _partitions(partition, first, last)
-    report = chain.run(domain, partitions, trigger="command line", by=actor(), progress=None if as_json else _show)
+    report = chain.run(domain, partitions, trigger="command line", by=actor(), progress=None if as_json else show_phase)
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
-        _print(report)
-    raise typer.Exit(_exit(report))
+        show_report(report)
+    raise typer.Exit(exit_code(report))
 
 
 def rebuild() -> None:
@@ -59,8 +59,8 @@ def rebuild() -> None:
     if not reports:
         typer.echo("No rebuild is waiting.")
     for report in reports:
-        _print(report)
-    raise typer.Exit(max((_exit(report) for report in reports), default=Exit.OK))
+        show_report(report)
+    raise typer.Exit(max((exit_code(report) for report in reports), default=Exit.OK))
 
 
 def _partitions(partition: str | None, first: str | None, last: str | None) -> list[str]:
@@ -81,7 +81,8 @@ def _day(text: str) -> date:
         raise UsageError(f"{text!r} is no day.", fix="Write it as YYYY-MM-DD, for example 2013-01-05.") from None
 
 
-def _show(phase: Phase, outcome: Outcome) -> None:
+def show_phase(phase: Phase, outcome: Outcome) -> None:
+    """A line for a phase that has ended."""
     got = (
         f"{len(outcome.done):>5} through"
         if outcome.done
@@ -93,7 +94,8 @@ def _show(phase: Phase, outcome: Outcome) -> None:
     typer.echo(f"  {phase.value:<16}{got}{stopped}", err=True)
 
 
-def _print(report: Report) -> None:
+def show_report(report: Report) -> None:
+    """What a run did, and what was blocked."""
     from interlock.pipeline.hindrances import explained
 
     days = report.partitions[0] if len(report.partitions) == 1 else f"{report.partitions[0]} to {report.partitions[-1]}"
@@ -109,7 +111,8 @@ def _print(report: Report) -> None:
         typer.echo(f"Why, and what clears it: interlock explain {dataset} --partition {partition}")
 
 
-def _exit(report: Report) -> Exit:
+def exit_code(report: Report) -> Exit:
+    """What a script is told of a run."""
     if report.is_complete:
         return Exit.OK
     return Exit.UNKNOWN if all(item.retry_helps for item in report.blocked) else Exit.UNSAFE

@@ -24,6 +24,8 @@ FILES = (
     "08_publish",
     "09_rights",
     "10_activation",
+    "11_ledger",
+    "13_row_quarantine",
 )
 
 
