@@ -162,11 +162,11 @@ def test_a_property_with_a_misspelt_prefix_is_a_problem(project: Project, name: 
 
 
 def test_a_property_where_nothing_reads_it_is_a_problem(project: Project) -> None:
-    lost = [{"property": "interlock.severity", "value": "warning"}]
+    lost = [{"property": "interlock.window", "value": {"partitions": 7}}]
     project.change_table("orders", lambda table: table["properties"][1].update(customProperties=lost))
     problem = project.problem()
     assert problem.where == "schema[0].properties[1].customProperties[0]"
-    assert problem.found == "nothing reads 'interlock.severity' here"
+    assert problem.found == "nothing reads 'interlock.window' here"
 
 
 def test_an_unknown_severity_is_a_problem_and_blocks_meanwhile(project: Project) -> None:
