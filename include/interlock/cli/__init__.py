@@ -41,6 +41,7 @@ COMMANDS = {
         WORK,
         "Play the example's producer: write its files to the landing folder.",
     ),
+    "quarantine": ("interlock.cli.quarantine", WORK, "Rows that a gate set aside: look, replay, give up."),
     "contract": ("interlock.cli.contracts", WORK, "Lint contracts, or write a first one from a sample."),
     "demo": ("interlock.cli.demo", WORK, "The story of one bad day, from delivery to correction, on real data."),
     "up": ("interlock.cli.platform", PLATFORM, "Start everything and leave it up; prints the URL and the login."),

@@ -43,13 +43,13 @@ def run(
     from interlock.pipeline.runs import actor
 
     partitions = _partitions(partition, first, last)
-    progress = None if as_json or logs.is_json() else _show  # the log says it there
+    progress = None if as_json or logs.is_json() else show_phase  # the log says it there
     report = chain.run(domain, partitions, trigger="command line", by=actor(), progress=progress)
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
-        _print(report)
-    raise typer.Exit(_exit(report))
+        show_report(report)
+    raise typer.Exit(exit_code(report))
 
 
 def rebuild() -> None:
@@ -61,8 +61,8 @@ def rebuild() -> None:
     if not reports:
         typer.echo("No rebuild is waiting.")
     for report in reports:
-        _print(report)
-    raise typer.Exit(max((_exit(report) for report in reports), default=Exit.OK))
+        show_report(report)
+    raise typer.Exit(max((exit_code(report) for report in reports), default=Exit.OK))
 
 
 def _partitions(partition: str | None, first: str | None, last: str | None) -> list[str]:
@@ -83,7 +83,8 @@ def _day(text: str) -> date:
         raise UsageError(f"{text!r} is no day.", fix="Write it as YYYY-MM-DD, for example 2013-01-05.") from None
 
 
-def _show(phase: Phase, outcome: Outcome) -> None:
+def show_phase(phase: Phase, outcome: Outcome) -> None:
+    """A line for a phase that has ended."""
     got = (
         f"{len(outcome.done):>5} through"
         if outcome.done
@@ -95,7 +96,8 @@ def _show(phase: Phase, outcome: Outcome) -> None:
     typer.echo(f"  {phase.value:<16}{got}{stopped}", err=True)
 
 
-def _print(report: Report) -> None:
+def show_report(report: Report) -> None:
+    """What a run did, and what was blocked."""
     from interlock.pipeline.hindrances import explained
 
     days = report.partitions[0] if len(report.partitions) == 1 else f"{report.partitions[0]} to {report.partitions[-1]}"
@@ -111,7 +113,8 @@ def _print(report: Report) -> None:
         typer.echo(f"Why, and what clears it: interlock explain {dataset} --partition {partition}")
 
 
-def _exit(report: Report) -> Exit:
+def exit_code(report: Report) -> Exit:
+    """What a script is told of a run."""
     if report.is_complete:
         return Exit.OK
     return Exit.UNKNOWN if all(item.retry_helps for item in report.blocked) else Exit.UNSAFE

@@ -39,7 +39,11 @@ def compile_checks(contract: Contract, expectations: Sequence[dict[str, Any]]) -
     """
     checks = [*_structure(contract), *_keys(contract)]
     for position, column in enumerate(contract.columns):
-        checks += _column_checks(column, contract, f"schema[0].properties[{position}]")
+        place = f"schema[0].properties[{position}]"
+        told = own_properties(contract.document["schema"][0]["properties"][position]).get("severity")
+        checks += [
+            check.model_copy(update={"severity": severity(told)}) for check in _column_checks(column, contract, place)
+        ]
     for place, item, name in _elements(contract):
         checks += _relationships(item, name, place)
         for source, clause in _clauses(item, place):
@@ -53,17 +57,29 @@ def compile_checks(contract: Contract, expectations: Sequence[dict[str, Any]]) -
             checks.append(expectation_check(expectation, number))
         except ClauseUnchecked:
             continue
-    return tuple(checks)
+    return tuple(_with_budget(check, contract) for check in checks)
+
+
+def _with_budget(check: Check, contract: Contract) -> Check:
+    """A check that sets rows aside, with how many it may: another budget is another promise."""
+    if check.severity is not Severity.QUARANTINE or contract.quarantine is None:
+        return check
+    return check.model_copy(update={"arguments": check.arguments | {"budget": contract.quarantine.model_dump()}})
 
 
 def clause_digest(checks: Sequence[Check]) -> str:
-    """SHA-256 over what blocks: kinds, columns and arguments of the critical checks, not their wording."""
+    """SHA-256 over what blocks: kinds, columns and arguments of the checks that do, not their wording."""
     blocking = sorted(
-        _canonical([check.id, check.kind.value, list(check.columns), check.arguments])
+        _canonical([check.id, check.kind.value, list(check.columns), check.arguments, *_other(check.severity)])
         for check in checks
-        if check.severity is Severity.CRITICAL
+        if check.severity.blocks
     )
     return hashlib.sha256("\n".join(blocking).encode()).hexdigest()
+
+
+def _other(severity: Severity) -> list[str]:
+    """What a digest says of a severity that is not the usual one."""
+    return [] if severity is Severity.CRITICAL else [severity.value]
 
 
 def unchecked_clauses(contract: Contract, expectations: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -26,7 +26,8 @@ PREFIX = "interlock."
 INFORMATIONAL = "informational"
 # The standard leaves the words open. A word that is in neither list blocks, and lint asks what was meant.
 WARNINGS = frozenset({"warning", "info"})
-SEVERITIES = WARNINGS | {"error", "critical"}
+QUARANTINE = "quarantine"
+SEVERITIES = WARNINGS | {"error", "critical", QUARANTINE}
 
 # Great Expectations names these like expectations about single rows, but each compares rows with one another.
 _ACROSS_ROWS = frozenset(
@@ -106,7 +107,9 @@ def expectation_check(item: dict[str, Any], number: int) -> Check:
 
 
 def severity(word: Any) -> Severity:
-    """Whether a clause blocks: always, unless its severity is one of the words for a warning."""
+    """What a failure does: it blocks, unless its severity is `quarantine` or one of the words for a warning."""
+    if word == QUARANTINE:
+        return Severity.QUARANTINE
     return Severity.WARNING if isinstance(word, str) and word in WARNINGS else Severity.CRITICAL
 
 

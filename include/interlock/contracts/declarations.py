@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from interlock.contracts.checks import Check, CheckKind
+from interlock.contracts.checks import Check, CheckKind, Scope, Severity
 from interlock.contracts.clauses import INFORMATIONAL, PREFIX, SEVERITIES
 from interlock.contracts.loading import PROPERTIES, expectations_file, expectations_of, suggestion
 from interlock.contracts.model import Contract, Grain, Layer
 from interlock.contracts.physical_types import canonical_type
 from interlock.contracts.problems import Findings
+from interlock.contracts.vocabulary import ABOUT_SINGLE_ROWS
 
 Rule = Callable[[Contract, Sequence[Check], Findings], None]
 
@@ -25,7 +26,11 @@ COLUMN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,54}")
 RESERVED = re.compile(r".*__typed")
 NESTED = ("object", "array", "map", "vector")
 # The `interlock.*` properties that stand elsewhere than on the contract itself, by the list that they stand in.
-INNER_PROPERTIES: Mapping[str, tuple[str, ...]] = {"quality": (INFORMATIONAL,), "relationships": ("severity",)}
+INNER_PROPERTIES: Mapping[str, tuple[str, ...]] = {
+    "quality": (INFORMATIONAL,),
+    "relationships": ("severity",),
+    "properties": ("severity",),
+}
 
 
 def names(contract: Contract, _checks: Sequence[Check], findings: Findings) -> None:
@@ -111,8 +116,29 @@ def inner_properties(contract: Contract, _checks: Sequence[Check], findings: Fin
         if name.removeprefix(PREFIX) not in known or not name.startswith(PREFIX):
             spelt = suggestion(name, [f"{PREFIX}{word}" for word in known]) if known else "Remove it: nothing reads it."
             findings.add(where, f"nothing reads {name!r} here", spelt)
-        elif holder == "relationships":
+        elif holder in ("relationships", "properties"):
             _severity(item.get("value"), where, findings)
+
+
+def quarantine(contract: Contract, checks: Sequence[Check], findings: Findings) -> None:
+    """Rows are set aside where they were delivered, one by one, and within a budget."""
+    aside = [check for check in checks if check.severity is Severity.QUARANTINE]
+    where = f"customProperties[{PREFIX}quarantine]"
+    for check in aside:
+        if contract.layer is not Layer.RAW:
+            fix = "Let the feed's contract set the row aside, where its line is known; here, block or warn."
+            findings.add(check.source, f"{check.id}: {contract.layer} data cannot set rows aside", fix)
+        elif check.kind not in ABOUT_SINGLE_ROWS or check.scope is not Scope.ROW:
+            told = f"{check.id} is not about single rows: nobody could say which to set aside"
+            findings.add(check.source, told, "Let it block or warn.")
+    if aside and contract.quarantine is None:
+        findings.add(
+            where, "rows may be set aside, and nothing says how many", "Give it, for example {rows: 20, share: 0.02}."
+        )
+    if contract.quarantine is not None and not aside:
+        findings.add(
+            where, "a budget for rows that no check sets aside", "Give a check the severity quarantine, or remove it."
+        )
 
 
 def delivery(contract: Contract, _checks: Sequence[Check], findings: Findings) -> None:
@@ -184,6 +210,7 @@ RULES: tuple[Rule, ...] = (
     clauses,
     patterns,
     inner_properties,
+    quarantine,
     delivery,
     partition_column,
     service_levels,

@@ -32,6 +32,7 @@ PROPERTIES = {
     "partition": "partition",
     "delivery": "delivery",
     "drift": "drift",
+    "quarantine": "quarantine",
     "onGateFailure": "on_gate_failure",
     "window": "window",
     "lease": "lease",

@@ -82,6 +82,17 @@ class Drift(_Part):
     retyped: DriftPolicy = DriftPolicy.FAIL
 
 
+class Quarantine(_Part):
+    """How many rows of a partition may be set aside before the whole of it is in doubt: no more than both limits."""
+
+    rows: int = Field(ge=1)
+    share: float = Field(gt=0, le=1)
+
+    def allows(self, bad: int, delivered: int) -> bool:
+        """Whether that many of the delivered rows may be set aside."""
+        return bad <= self.rows and bad <= self.share * delivered
+
+
 class Input(_Part):
     """Which partitions of an input a dataset reads, where the default is not right."""
 
@@ -135,6 +146,7 @@ class Contract(_Part):
     columns: tuple[Column, ...]
     delivery: Delivery | None = None
     drift: Drift = Drift()
+    quarantine: Quarantine | None = None
     on_gate_failure: OnGateFailure = OnGateFailure.WITHHOLD
     freshness: timedelta | None = None
     window: int = Field(default=1, ge=1)

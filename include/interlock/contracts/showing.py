@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from interlock.contracts.checks import CheckKind, Severity
+from interlock.contracts.checks import CheckKind
 from interlock.contracts.loading import checks_of
 from interlock.contracts.model import Grain, Layer, OnGateFailure
 
@@ -110,7 +110,7 @@ def _columns(contract: Contract) -> RenderableType:
 
 def _checks(contract: Contract) -> RenderableType:
     checks = checks_of(contract)
-    blocking = sum(check.severity is Severity.CRITICAL for check in checks)
+    blocking = sum(check.severity.blocks for check in checks)
     title = f"Checks: {blocking} critical (they block), {len(checks) - blocking} warnings (they are carried)"
     table = _table(title, "check", "severity", "expected")
     table.add_row("<column>.exists", "critical", "every column above exists")

@@ -12,10 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Severity(StrEnum):
-    """What a failure does: `critical` blocks the partition, `warning` is carried in the answer."""
+    """What a failure does: block the partition, set its rows aside within the contract's budget, or be carried."""
 
     CRITICAL = "critical"
+    QUARANTINE = "quarantine"
     WARNING = "warning"
+
+    @property
+    def blocks(self) -> bool:
+        """Whether a partition needs this check to have succeeded; a quarantine succeeds within its budget."""
+        return self is not Severity.WARNING
 
 
 class Scope(StrEnum):
@@ -45,6 +51,22 @@ class CheckKind(StrEnum):
     ACCOUNTS = "accounts"
     SQL_MEASURE = "sql_measure"
     EXPECTATION = "expectation"
+
+
+# Checks of which each failing row can be named; of two rows with one key, nobody can say which is wrong.
+ABOUT_SINGLE_ROWS = frozenset(
+    {
+        CheckKind.NOT_NULL,
+        CheckKind.CASTABLE,
+        CheckKind.BETWEEN,
+        CheckKind.IN_SET,
+        CheckKind.MATCHES,
+        CheckKind.MAX_LENGTH,
+        CheckKind.FOREIGN_KEY,
+        CheckKind.ROW_EXPRESSION,
+        CheckKind.EXPECTATION,
+    }
+)
 
 
 class Check(BaseModel):

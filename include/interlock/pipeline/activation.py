@@ -189,6 +189,6 @@ def _finding(result: Mapping[str, Any]) -> Finding | None:
     failed = [
         str(item["message"] or item["clause"])
         for item in result["evidence"]
-        if not item["success"] and item["severity"] == Severity.CRITICAL
+        if not item["success"] and Severity(item["severity"]).blocks
     ]
     return Finding(partition=result["partition"], reason="; ".join(failed)) if failed else None

@@ -42,6 +42,8 @@ SHOWN_CLAUSES = 3
 def load(session: Session) -> Outcome:
     """Bring every feed's deliveries into raw; one that is refused leaves a cause, and its file is not touched."""
     rows, done, blocked = 0, [], []
+    for dataset, partition in session.rows("pending_replays.sql"):
+        session.call(Role.LOADER, "replay_loads", session.run.run_id, session.token, dataset, partition)
     for contract in session.catalog.feeds(session.run.domain):
         for partition in _partitions(session, contract):
             try:

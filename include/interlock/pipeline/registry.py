@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from interlock.contracts.checks import Severity, clause_digest
+from interlock.contracts.checks import clause_digest
 from interlock.contracts.loading import checks_of
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
@@ -40,7 +40,7 @@ def definition(contract: Contract) -> dict[str, Any]:
         "contract_version": contract.version,
         "content_digest": contract.content_digest,
         "clause_digest": clause_digest(checks),
-        "clauses": sorted(check.id for check in checks if check.severity is Severity.CRITICAL),
+        "clauses": sorted(check.id for check in checks if check.severity.blocks),
     }
 
 

@@ -121,6 +121,9 @@ class _Gate:
                 fix="Give each clause an id of its own.",
             )
         self.discretion: Discretion = evidence.discretion(contract)
+        self.breaches: dict[str, rows.Breaches] = {}
+        # By partition, the rows that are set aside and the checks that each of them does not meet.
+        self.aside: dict[str, dict[int, list[str]]] = {}
 
     def judged(self) -> list[Judgement]:
         """Evaluate everything, then record it in one transaction."""
@@ -137,19 +140,46 @@ class _Gate:
     def _examined(self, connection: Connection) -> dict[str, list[Evidence]]:
         named = [check.arguments["dataset"] for check in self.checks if "dataset" in check.arguments]
         connection.read_only = True
+        around = neighbours.find_neighbours(connection, self.run_id, named)
+        connection.rollback()
+        with suites.open_suites(around) as running:
+            if self.token:
+                self._set_aside(running)
+            of_rows = [c for c in self.checks if c.kind not in _MEASURED and c.id not in self.breaches]
+            self.breaches |= rows.breaches(running, self.subject, of_rows)
         for name, value in suites.SESSION.items():
             connection.execute("select set_config(%s, %s, true)", [name, value])
-        around = neighbours.find_neighbours(connection, self.run_id, named)
         measured = self._measured(connection, around)
         self.accounts = self._accounts(connection, around)
         history = measures.safe_history(connection, self.contract.dataset, self.checks, self.versions)
         connection.rollback()
-        with suites.open_suites(around) as running:
-            self.breaches = rows.breaches(running, self.subject, [c for c in self.checks if c.kind not in _MEASURED])
         self.measured, self.history = measured, history
         found = {partition: self._evidence(partition) for partition in self.versions}
         connection.read_only = False
         return found
+
+    def _set_aside(self, running: suites.Suites) -> None:
+        """Find the rows that checks set aside; everything else is then judged on what remains.
+
+        Where they are more than the contract's budget, all stay, and the checks have failed.
+        """
+        budget = self.contract.quarantine
+        checks = [check for check in self.checks if check.severity is Severity.QUARANTINE]
+        if not checks or budget is None:
+            return
+        self.breaches |= rows.breaches(running, self.subject, checks)
+        guilty: dict[str, dict[int, list[str]]] = {}
+        for check in (check for check in checks if self.breaches[check.id].counts):
+            for partition, row in rows.guilty(running, self.subject, check, budget.rows + 1):
+                guilty.setdefault(partition, {}).setdefault(row, []).append(check.id)
+        if guilty:
+            delivered = rows.counted(running, self.subject)
+            self.aside = {
+                partition: found
+                for partition, found in guilty.items()
+                if budget.allows(len(found), delivered[partition])
+            }
+            self.subject = self.subject.without(self.aside)
 
     def _measured(self, connection: Connection, around: neighbours.Neighbours) -> dict[str, Measured]:
         """The measures by name, and what single checks measured by `clause`."""
@@ -182,7 +212,7 @@ class _Gate:
         """The findings on one partition; call in partition order, for what passes becomes history of the next."""
         count = int(self.measured[ROW_COUNT].values.get(partition) or 0)
         found = [self._found(check, partition, count) for check in self.checks]
-        passed = all(item.success for item in found if item.check.severity == Severity.CRITICAL)
+        passed = all(item.success for item in found if item.check.severity.blocks)
         if passed and count == 0 and not self._accepts_empty(found):
             found = [_unproven(item) if item.check.kind not in _MEASURED else item for item in found]
             passed = False
@@ -223,11 +253,18 @@ class _Gate:
                 check, success=True, message=message, evaluated_rows=count, unexpected_count=0 if is_row else None
             )
         bad = breaches.counts[partition]
+        if partition in self.aside:
+            count += len(self.aside[partition])
         told = f"{bad:,} of {count:,} rows are not as expected" if bad is not None else "not as expected"
         sample = [self.discretion.masked(key) for key in breaches.samples.get(partition, ())]
         message = f"{name}: {told}; expected {check.expected}"
+        is_aside = check.severity is Severity.QUARANTINE and partition in self.aside
+        if check.severity is Severity.QUARANTINE:
+            budget = self.contract.quarantine
+            limit = f"{budget.rows:,} rows and {budget.share:.2%}" if budget else "nothing"
+            message += "; they are set aside" if is_aside else f"; the contract sets aside at most {limit}"
         return Evidence(
-            check, success=False, message=message, evaluated_rows=count, unexpected_count=bad, sample_keys=sample
+            check, success=is_aside, message=message, evaluated_rows=count, unexpected_count=bad, sample_keys=sample
         )
 
     def _found_by_account(self, check: Check, partition: str, count: int) -> Evidence:
@@ -289,6 +326,7 @@ class _Gate:
             "evidence": [item.document() for item in found],
             "bootstrapped": any(item.is_bootstrapped for item in found),
             "measures": self._own_measures(partition),
+            "quarantined": [{"row": row, "reasons": reasons} for row, reasons in self.aside.get(partition, {}).items()],
         }
 
     def _recorded(self, connection: Connection, found: Mapping[str, Sequence[Evidence]]) -> list[Judgement]:
@@ -313,16 +351,16 @@ class _Gate:
                 version,
                 *recorded[partition],
                 bootstrapped=any(item.is_bootstrapped for item in found[partition]),
-                failures=_told(found[partition], Severity.CRITICAL),
-                warnings=_told(found[partition], Severity.WARNING),
+                failures=_told(found[partition], blocks=True),
+                warnings=_told(found[partition], blocks=False),
             )
             for partition, version in self.versions.items()
         ]
 
 
-def _told(found: Sequence[Evidence], severity: Severity) -> tuple[tuple[str, str], ...]:
+def _told(found: Sequence[Evidence], *, blocks: bool) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (item.check.id, item.message) for item in found if not item.success and item.check.severity == severity
+        (item.check.id, item.message) for item in found if not item.success and item.check.severity.blocks is blocks
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from interlock.contracts.checks import CheckKind, Scope
 from interlock.quality import violations
 from interlock.quality.sqltext import identifier
+from interlock.quality.subjects import ROW_NUMBER
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -47,6 +48,31 @@ def breaches(suites: Suites, subject: Subject, checks: Sequence[Check]) -> dict[
     for check in shares:
         found[check.id] = _shares(suites, subject, check)
     return found
+
+
+def guilty(suites: Suites, subject: Subject, check: Check, most: int) -> list[tuple[str, int]]:
+    """The partition and row number of each row of a load that does not meet a check, the first `most` of a partition.
+
+    Nothing for a check that cannot tell which rows they are.
+    """
+    import sqlalchemy as sa
+
+    unexpected = _unexpected(suites, subject, check)
+    if unexpected is None:
+        return []
+    key: sa.Label[Any] = sa.literal_column(subject.key).label("part_key")
+    row: sa.Label[Any] = sa.literal_column(identifier(ROW_NUMBER)).label("found_row")
+    nth = sa.func.row_number().over(partition_by=key.element, order_by=row.element).label("nth")
+    ranked = sa.select(key, row, nth).select_from(suites.relation(subject)).where(unexpected).subquery("ranked")
+    found = suites.fetch(sa.select(ranked.c.part_key, ranked.c.found_row).where(ranked.c.nth <= most))
+    return [(subject.partitions[value], int(number)) for value, number in found]
+
+
+def counted(suites: Suites, subject: Subject) -> dict[str, int]:
+    """The number of rows of each partition."""
+    import sqlalchemy as sa
+
+    return dict.fromkeys(subject.partitions.values(), 0) | dict(_grouped(suites, subject, sa.func.count()))
 
 
 def _guilty(suites: Suites, subject: Subject, check: Check, answer: Answer) -> Breaches:
@@ -122,16 +148,21 @@ def _counted(suites: Suites, subject: Subject, check: Check) -> Breaches:
 
     if check.kind is CheckKind.UNIQUE:
         return _repeated(suites, subject, check)
-    unexpected: sa.ColumnElement[bool] | None
-    if check.kind is CheckKind.FOREIGN_KEY:
-        unexpected = sa.literal_column(violations.is_orphan(check, suites.neighbours), sa.Boolean)
-    else:
-        unexpected = suites.unexpected(subject, check)
+    unexpected = _unexpected(suites, subject, check)
     if unexpected is None:
         return Breaches()
     rows = _grouped(suites, subject, sa.func.count(), where=unexpected)
     counts: dict[str, int | None] = dict(rows)
     return Breaches(counts=counts, samples=_sampled(suites, subject, unexpected, counts))
+
+
+def _unexpected(suites: Suites, subject: Subject, check: Check) -> sa.ColumnElement[bool] | None:
+    """The condition of the rows that do not meet a check, where it is about single rows."""
+    import sqlalchemy as sa
+
+    if check.kind is CheckKind.FOREIGN_KEY:
+        return sa.literal_column(violations.is_orphan(check, suites.neighbours), sa.Boolean)
+    return suites.unexpected(subject, check)
 
 
 def _repeated(suites: Suites, subject: Subject, check: Check) -> Breaches:

@@ -52,6 +52,19 @@ class Subject:
         query = f"select * from ({self.query}) as subject where {self.key} in ({literals(kept)})"
         return replace(self, query=query, partitions=kept)
 
+    def without(self, rows: Mapping[str, Mapping[int, Any]]) -> Subject:
+        """The same loads less some of their rows, which are named by partition and row number."""
+        loads = {partition: load for load, partition in self.partitions.items()}
+        named = [(int(loads[partition]), int(row)) for partition, found in rows.items() for row in found]
+        if not named:
+            return self
+        ids = (f"array[{literals(column)}]::bigint[]" for column in zip(*named, strict=True))
+        query = (
+            f"select * from ({self.query}) as subject"
+            f" where (_load_id, {ROW_NUMBER}) not in (select * from unnest({', '.join(ids)}))"
+        )
+        return replace(self, query=query)
+
     @property
     def is_one_partition(self) -> bool:
         """Whether a finding on the whole is a finding on its only partition."""
@@ -95,7 +108,9 @@ def load_subject(contract: Contract, checks: Sequence[Check], loads: Mapping[int
     partition = " ".join(f"when {int(load)} then {literal(part)}" for load, part in loads.items())
     rows = (
         f"select {delivered}, _load_id, {ROW_NUMBER}, case _load_id {partition} end as {PARTITION}"
-        f" from {table} where _load_id in ({literals(loads)})"
+        f" from {table} as delivered where _load_id in ({literals(loads)})"
+        " and not exists (select from interlock.quarantined_row q"
+        f" where q.load_id = delivered._load_id and q.row_number = delivered.{ROW_NUMBER})"
     )
     return Subject(
         query=f"select delivered.*{readable} from ({rows}) as delivered",

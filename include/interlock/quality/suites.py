@@ -22,7 +22,7 @@ from functools import cache, lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from interlock.contracts.checks import CheckKind, Severity
+from interlock.contracts.checks import CheckKind
 from interlock.db.connection import Role, url
 from interlock.quality import violations
 
@@ -153,7 +153,7 @@ class Suites:
     def expectation(self, subject: Subject, check: Check) -> Expectation:
         """The expectation that stands for a check."""
         built = _native(subject, check) or self._custom(subject, check)
-        built.severity = "critical" if check.severity is Severity.CRITICAL else "warning"
+        built.severity = "critical" if check.severity.blocks else "warning"
         return built
 
     def _custom(self, subject: Subject, check: Check) -> Expectation:

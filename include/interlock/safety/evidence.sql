@@ -24,7 +24,9 @@ select jsonb_build_object(
   'contract_version', v.contract_version, 'judged_at', v.judged_at,
   'findings', coalesce((
     select jsonb_agg(e order by e ->> 'severity', e ->> 'clause') from jsonb_array_elements(v.evidence) e
-    where e -> 'success' is distinct from 'true'), '[]'))
+    where e -> 'success' is distinct from 'true'
+      -- rows that were set aside are no plain success
+      or (e ->> 'severity' = 'quarantine' and (e ->> 'unexpected_count')::bigint > 0)), '[]'))
 from (select w.verdict_id, min(w.distance) as distance from wanted w where w.verdict_id is not null group by 1) as w
 join interlock.verdict v on v.verdict_id = w.verdict_id
 join interlock.dataset d on d.dataset_id = v.dataset_id

@@ -107,6 +107,47 @@ def test_a_latency_about_an_unknown_column_is_a_problem(project: Project) -> Non
     assert project.problem().found == "orders has no column ordered"
 
 
+def sets_aside(**kept: Any) -> dict[str, Any]:
+    """A clause of which the rows that do not meet it are set aside."""
+    return own(check="row", expression="amount > 0", **kept) | {"severity": "quarantine"}
+
+
+def test_rows_may_be_set_aside_within_a_budget(project: Project) -> None:
+    project.change_table("orders", lambda table: table.update(quality=[sets_aside()]))
+    assert project.problem().found == "rows may be set aside, and nothing says how many"
+    project.change_custom("orders", "quarantine", {"rows": 20, "share": 0.02})
+    assert project.problems() == []
+
+
+def test_a_column_may_set_rows_aside_for_what_it_promises(project: Project) -> None:
+    told = [{"property": "interlock.severity", "value": "quarantine"}]
+    project.change_custom("orders", "quarantine", {"rows": 20, "share": 0.02})
+    assert project.problem().found == "a budget for rows that no check sets aside"
+    project.change_table("orders", lambda table: table["properties"][2].update(customProperties=told))
+    assert project.problems() == []
+
+
+@pytest.mark.parametrize("budget", [{"rows": 0, "share": 0.1}, {"rows": 5}, {"rows": 5, "share": 2}])
+def test_a_budget_has_a_number_of_rows_and_a_share(project: Project, budget: dict[str, Any]) -> None:
+    project.change_table("orders", lambda table: table.update(quality=[sets_aside()]))
+    project.change_custom("orders", "quarantine", budget)
+    assert all("interlock.quarantine" in problem.where for problem in project.problems())
+    assert project.problems()
+
+
+def test_a_check_of_the_whole_cannot_set_rows_aside(project: Project) -> None:
+    counted = clause(metric="rowCount", mustBeGreaterThan=0, severity="quarantine")
+    project.change_table("orders", lambda table: table.update(quality=[counted, sets_aside() | {"id": "other"}]))
+    project.change_custom("orders", "quarantine", {"rows": 20, "share": 0.02})
+    assert project.problem().found == "quality.a_clause is not about single rows: nobody could say which to set aside"
+
+
+def test_only_a_feed_sets_rows_aside(project: Project) -> None:
+    project.change_table("stg_shop__orders", lambda table: table["quality"].append(sets_aside()))
+    project.change_custom("stg_shop__orders", "quarantine", {"rows": 20, "share": 0.02})
+    assert project.problem().found == "quality.a_clause: staged data cannot set rows aside"
+
+
 def test_a_misspelt_property_of_a_contract_names_what_was_meant(project: Project) -> None:
     project.change_custom("orders", "onGateFailur", "withhold")
     problem = project.problem()
@@ -121,11 +162,11 @@ def test_a_property_with_a_misspelt_prefix_is_a_problem(project: Project, name: 
 
 
 def test_a_property_where_nothing_reads_it_is_a_problem(project: Project) -> None:
-    lost = [{"property": "interlock.severity", "value": "warning"}]
+    lost = [{"property": "interlock.window", "value": {"partitions": 7}}]
     project.change_table("orders", lambda table: table["properties"][1].update(customProperties=lost))
     problem = project.problem()
     assert problem.where == "schema[0].properties[1].customProperties[0]"
-    assert problem.found == "nothing reads 'interlock.severity' here"
+    assert problem.found == "nothing reads 'interlock.window' here"
 
 
 def test_an_unknown_severity_is_a_problem_and_blocks_meanwhile(project: Project) -> None:

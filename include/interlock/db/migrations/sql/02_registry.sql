@@ -280,7 +280,8 @@ begin
     execute format(
       'create view %I.%I as select %s, r._load_id, r._loaded_at, r._source_file, r._row_number,'
       ' l.partition as _partition, l.delivered_on as _delivered_on'
-      ' from %I.%I r join interlock.served_load l on l.load_id = r._load_id and l.dataset_id = %s',
+      ' from %I.%I r join interlock.served_load l on l.load_id = r._load_id and l.dataset_id = %s'
+      ' where not exists (select from interlock.quarantined_row q where q.load_id = r._load_id and q.row_number = r._row_number)',
       raw_schema, d.name || '_accepted', names, raw_schema, d.name, d.dataset_id);
     execute format('grant select on %I.%I to interlock_developer', raw_schema, d.name || '_accepted');
     perform interlock.create_quarantine(raw_schema);

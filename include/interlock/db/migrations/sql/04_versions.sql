@@ -61,10 +61,13 @@ create table interlock.load (
   bytes bigint not null,
   fingerprint text,
   state text not null check (state in ('loading', 'loaded', 'accepted', 'rejected')),
+  replaces bigint references interlock.load,
   opened_in xid8 not null default pg_current_xact_id()
 );
 create index on interlock.load (dataset_id, partition, load_id);
 comment on column interlock.load.bytes is 'Of the content, decompressed.';
+comment on column interlock.load.replaces is 'The load whose rows it sends through the gates again.';
+create index on interlock.load (replaces) where replaces is not null;
 comment on column interlock.load.fingerprint is
   'Size, time and etag of the file when it was read: an accepted increment that still has them is not read again.';
 
@@ -146,7 +149,8 @@ from interlock.load l
 join interlock.partition p on p.dataset_id = l.dataset_id and p.partition = l.partition
 join interlock.dataset d on d.dataset_id = l.dataset_id
 where p.withdrawn_at is null
-  and case when d.is_increment then l.state = 'accepted' and l.load_id <= p.version else l.load_id = p.version end;
+  and case when d.is_increment then l.state = 'accepted' and l.load_id <= p.version else l.load_id = p.version end
+  and not exists (select from interlock.load r where r.replaces = l.load_id and r.state = 'accepted');
 
 create function interlock.refuse_closed_load() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

@@ -369,6 +369,11 @@ begin
   )
   select array_agg(recorded.verdict_id) into given from recorded;
 
+  perform interlock.set_rows_aside(d, v.version, x.partition, x.verdict_id, d.contract_version, r.quarantined)
+  from interlock.verdict x
+  join jsonb_to_recordset(results) as r (partition text, quarantined jsonb) on r.partition = x.partition
+  where x.verdict_id = any (given) and x.outcome = 'passed' and jsonb_array_length(r.quarantined) > 0;
+
   insert into interlock.measure (version, partition, name, value)
   select v.version, r.partition, m.key, (m.value #>> '{}')::double precision
   from jsonb_to_recordset(results) as r (partition text, measures jsonb), jsonb_each(coalesce(r.measures, '{}')) m

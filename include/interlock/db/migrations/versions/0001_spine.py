@@ -26,6 +26,7 @@ FILES = (
     "10_activation",
     "11_ledger",
     "12_maintenance",
+    "13_row_quarantine",
 )
 
 
