@@ -58,7 +58,7 @@ class Platform:
             os.environ.clear()
             os.environ.update(before)
             forget()
-            shutil.rmtree(landing)
+            shutil.rmtree(landing, ignore_errors=True)
             if name is None:
                 self.run(f"drop database {copied} with (force)")
 

@@ -93,7 +93,7 @@ NULLS = (
         "arrivals_unknown",
         N,
         CRITICAL,
-        LATER,
+        RAW,
         _blanked(("arr_delay", "air_time"), 0.3),
         "Three of ten arrivals are NA, delay and air time alike: they read as diverted.",
     ),
