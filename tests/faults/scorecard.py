@@ -175,8 +175,14 @@ def _recall(trials: Sequence[Trial]) -> list[str]:
         str(len({trial.fault.name for trial in marked})),
         *_halves(marked),
     )
+    wrong = [trial for trial in trials if not trial.fault.is_harmless]
+    whole = (
+        "those that cannot always be told as well",
+        str(len({trial.fault.name for trial in wrong})),
+        *_halves(wrong),
+    )
     return [
-        _table(header, [*rows(FaultClass, lambda trial: trial.fault.of_class), mark, total]),
+        _table(header, [*rows(FaultClass, lambda trial: trial.fault.of_class), mark, total, whole]),
         _table(("severity", *header[1:]), rows(Severity, lambda trial: trial.fault.severity)),
     ]
 
