@@ -74,7 +74,7 @@ def activate(by: str, *, commit: bool, catalog: Catalog | None = None) -> list[A
     changed = changed_contracts(contracts)
     done = [_activated(contract, before, by, commit=commit) for contract, before in changed]
     if commit:
-        register(contracts, by)
+        register(contracts, by, is_whole=False)  # what the checkout lacks is refused by the next run
     return done
 
 

@@ -44,15 +44,18 @@ def definition(contract: Contract) -> dict[str, Any]:
     }
 
 
-def register(catalog: Catalog, actor: str) -> list[str]:
+def register(catalog: Catalog, actor: str, *, is_whole: bool = True) -> list[str]:
     """Make every contract that is new or changed known, and the lineage; return the names that were written.
+
+    `is_whole` says that the catalog is that of the checkout, so that what it lacks is gone.
 
     Raises PermanentFailure where blocking clauses changed over partitions that are already served, and where what is
     served has lost its contract or its model: its lineage would go with it, and no new input would reopen it again.
     """
     with translated(), connect(Role.OPERATOR) as connection:
         known = {row[0]: row[1:] for row in connection.execute(statement("pipeline/registered.sql").encode())}
-        _require_contracts(catalog, known)
+        if is_whole:
+            _require_contracts(catalog, known)
         new = [
             definition(contract)
             for contract in catalog.values()
@@ -62,7 +65,8 @@ def register(catalog: Catalog, actor: str) -> list[str]:
         for item in new:
             connection.execute("select interlock.register_dataset(%s, %s)", [Jsonb(item), actor])
         lineage = Lineage(catalog)
-        _require_models(catalog, lineage, known)
+        if is_whole:
+            _require_models(catalog, lineage, known)
         edges = [edge.model_dump() for edge in lineage.edges]
         # A model can read something new while no contract changed.
         active = connection.execute(statement("pipeline/registered_edges.sql").encode()).fetchall()
