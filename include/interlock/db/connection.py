@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 CONNECT_SECONDS = 10
+# A transaction whose process stands still may hold what every domain waits for. The longest pause of a living one is
+# the opening of a delivery far away.
+WRITER_IDLE_SECONDS = 60
+# A machine that vanished says nothing. After so many seconds of silence either side begins to ask, this often, and
+# gives up after so many questions.
+SILENCE_SECONDS, QUESTION_SECONDS, QUESTIONS = 30, 10, 3
 
 
 class Role(StrEnum):
@@ -49,6 +55,7 @@ class Role(StrEnum):
     DEVELOPER = "interlock_developer"
 
 
+WRITERS = (Role.LOADER, Role.BUILDER, Role.GATE, Role.PUBLISHER, Role.OPERATOR)
 LOGIN_ROLES = tuple(role for role in Role if role not in (Role.ADMIN, Role.OWNER))
 
 
@@ -139,14 +146,26 @@ def dial(target: str, role: Role, *, autocommit: bool = False) -> Connection:
     """Open one connection to a URL, without a look at the schema; CouldNotAsk where that fails."""
     import psycopg
 
-    options = "-c timezone=UTC" + (" -c role=interlock_owner" if role is Role.OWNER else "")
+    said = {
+        "timezone": "UTC",
+        "tcp_keepalives_idle": str(SILENCE_SECONDS),
+        "tcp_keepalives_interval": str(QUESTION_SECONDS),
+        "tcp_keepalives_count": str(QUESTIONS),
+    }
+    if role is Role.OWNER:
+        said["role"] = role.value
+    if role in WRITERS:
+        said["idle_in_transaction_session_timeout"] = f"{WRITER_IDLE_SECONDS}s"
     try:
         return psycopg.connect(
             target,
             autocommit=autocommit,
-            options=options,
+            options=" ".join(f"-c {name}={value}" for name, value in said.items()),
             application_name=f"interlock {role.value.removeprefix('interlock_')}",
             connect_timeout=CONNECT_SECONDS,
+            keepalives_idle=SILENCE_SECONDS,
+            keepalives_interval=QUESTION_SECONDS,
+            keepalives_count=QUESTIONS,
         )
     except psycopg.OperationalError as error:
         raise _could_not_ask(target, role, error) from error

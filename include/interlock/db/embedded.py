@@ -26,10 +26,9 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 from interlock import processes
-from interlock.db import unprivileged
+from interlock.db import ports, unprivileged
 from interlock.db.server_settings import NOT_DURABLE, SERVER_SETTINGS
 from interlock.errors import PermanentFailure, TransientFailure
 
@@ -40,8 +39,6 @@ SUPERUSER = "postgres"
 WAREHOUSE = "interlock"
 START_SECONDS = 60
 STOP_SECONDS = 60
-# Below the ports that systems hand out for outgoing connections, so that a remembered one stays free.
-FIRST_PORT, PORTS = 20_000, 10_000
 
 
 class EmbeddedServer:
@@ -226,7 +223,7 @@ class EmbeddedServer:
         self._sweep()
         self._initialise()
         for _attempt in range(5):
-            port = self._free_port()
+            port = ports.free_port(self.state, wanted=self._wanted_port, remembered=self._record.get("port"))
             if self._is_ready_in_time(self._launch(port)):
                 self._remember(port=port, home=str(self.home))
                 return port
@@ -331,25 +328,7 @@ class EmbeddedServer:
                     return
                 time.sleep(0.02)
 
-    # -- the port and the programs ---------------------------------------------------------------
-
-    def _free_port(self) -> int:
-        if self._wanted_port:
-            if not processes.is_port_free(self._wanted_port):
-                raise PermanentFailure(
-                    f"Port {self._wanted_port}, which INTERLOCK_POSTGRES_PORT names, is taken by another program.",
-                    fix="Set INTERLOCK_POSTGRES_PORT to a free port, or unset it and a free one is chosen.",
-                )
-            return self._wanted_port
-        remembered = self._record.get("port")
-        if isinstance(remembered, int) and processes.is_port_free(remembered):
-            return remembered
-        begin = crc32(str(self.state).encode()) % PORTS
-        for step in range(PORTS):
-            port = FIRST_PORT + (begin + step) % PORTS
-            if processes.is_port_free(port):
-                return port
-        raise TransientFailure("No port is free for the embedded PostgreSQL.", fix="Set INTERLOCK_POSTGRES_PORT.")
+    # -- the programs ----------------------------------------------------------------------------
 
     @cached_property
     def _programs(self) -> Path:

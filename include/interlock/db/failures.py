@@ -34,6 +34,8 @@ class Refusal(StrEnum):
     APPEND_ONLY = "IL010"
     NOT_BALANCED = "IL011"
     STILL_NEEDED = "IL012"
+    OUTDATED = "IL013"
+    RETIRED = "IL014"
     NOT_SAFE = "IL020"
 
 
@@ -59,6 +61,7 @@ TRANSIENT = {
 TRANSIENT_CLASSES = ("08", "40", "53", "57")
 LOCK_NOT_AVAILABLE = "55P03"
 READ_ONLY = "25006"
+STOOD_STILL = "25P03"  # in a transaction, for longer than the server waits
 
 FIXES = {
     READ_ONLY: "The database takes no writes: it is a standby, or was set read-only. Run it again once it takes them.",
@@ -91,7 +94,7 @@ def failure_of(error: psycopg.Error) -> InterlockError | None:
         return _refused(Refusal(state), message, fix)
     if state == LOCK_NOT_AVAILABLE:
         return TransientFailure(f"Another transaction held a lock for too long: {message}", fix="Run it again.")
-    if state.startswith(TRANSIENT_CLASSES) or state == READ_ONLY:
+    if state.startswith(TRANSIENT_CLASSES) or state in (READ_ONLY, STOOD_STILL):
         return TransientFailure(message, fix=FIXES.get(state) or fix or "Run it again once the database is well.")
     if not state and _is_connection_lost(error):
         return CouldNotAsk(

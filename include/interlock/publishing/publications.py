@@ -36,6 +36,15 @@ def seal(
     return int(row[0]) if row else 0
 
 
+def attach(connection: Connection, run_id: int, token: int, versions: Sequence[int]) -> None:
+    """Attach the tables of versions that passed, ahead of their publish and in a transaction before it.
+
+    As the publisher. Readers see nothing of them until the pointer moves, but plan with them from here on.
+    """
+    with translated():
+        connection.execute("select interlock.attach_ahead(%s, %s, %s::bigint[])", [run_id, token, list(versions)])
+
+
 def publish(connection: Connection, run_id: int, token: int, partition: str, versions: Sequence[int]) -> int:
     """Serve these versions of one partition, all or none; inputs come before what was built from them.
 

@@ -14,6 +14,11 @@ TABLES = ("stg_orders", "fct_orders", "agg_orders", "price_list", "dim_sizes", "
 @pytest.fixture
 def correction(filled):
     """A correction of the day, built and judged up to the last publish: a function that publishes the curated layer."""
+    return correction_of(filled)
+
+
+def correction_of(filled):
+    """See the fixture."""
     run = filled.admit("shop", DAY)
     filled.deliver(run, "orders", DAY, (5, 6))
     filled.renew(run, "stg_orders", DAY, amounts=(5, 6))
@@ -168,3 +173,53 @@ def test_publishes_of_one_month_at_the_same_time_both_succeed(platform):
         thread.join()
     assert failures == []
     assert platform.amounts("stg_orders", DAY) == platform.amounts("stg_readings", DAY) == [1, 2]
+
+
+def prepared(session, day=DAY):
+    """What a statement reads that is prepared, and so keeps its plan for as long as PostgreSQL lets it."""
+    session.execute("set plan_cache_mode = force_generic_plan")
+    return session.execute(
+        "select amount from safe.fct_orders where day = %s order by 1", [day], prepare=True
+    ).fetchall()
+
+
+def test_a_prepared_statement_fails_rather_than_miss_what_was_published_in_its_transaction(filled, correction):
+    reader = filled.session(Role.CONSUMER, autocommit=False)
+    assert prepared(reader) == []  # what the day was built from is replaced already
+    correction()
+    with pytest.raises(psycopg.errors.SerializationFailure, match="published anew after this statement was planned"):
+        prepared(reader)
+    reader.rollback()
+    assert prepared(reader) == [(5,), (6,)]
+
+
+def test_a_plan_that_is_made_while_a_publish_is_not_committed_is_made_anew_after_it(filled, correction):
+    readers = [filled.session(Role.CONSUMER, autocommit=autocommit) for autocommit in (True, False)]
+    publisher = filled.as_(Role.PUBLISHER)
+    with publisher.transaction():
+        correction()
+        for reader in readers:
+            assert prepared(reader) == []
+    assert prepared(readers[0]) == [(5,), (6,)]
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        prepared(readers[1])
+
+
+def test_a_plan_that_is_made_in_an_old_snapshot_serves_the_new_one(filled, correction):
+    reader = filled.session(Role.CONSUMER, autocommit=False)
+    reader.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    assert reader.execute("select interlock.is_safe('fct_orders', %s)", [DAY]).fetchone() == (False,)
+    correction()
+    assert prepared(reader) == []
+    reader.commit()
+    assert prepared(reader) == [(5,), (6,)]
+
+
+def test_a_plan_over_another_month_is_made_anew_too(filled):
+    february = "select amount from safe.fct_orders where day between '2013-02-01' and '2013-02-28' order by 1"
+    filled.fill("2013-02-01", weather=False)
+    correction = correction_of(filled)
+    reader = filled.session(Role.CONSUMER)
+    assert reader.execute(february, prepare=True).fetchall() == [(1,), (2,)]
+    correction()
+    assert reader.execute(february, prepare=True).fetchall() == [(1,), (2,)]

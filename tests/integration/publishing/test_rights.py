@@ -97,7 +97,7 @@ def test_each_function_that_changes_something_is_one_roles(platform, function, a
 def test_what_only_the_database_itself_may_call_is_closed_to_everybody(platform):
     for call in (
         "open_cause(1, 1, 'x', 'x', 'x', 'x', '{}')",
-        "attach('x', 'x', 'x', 1, 'x', null)",
+        "attach('x', 'x', 1, 'x', null)",
         "decide_alone()",
         "settle(1, 1, 'x')",
         "is_partition_safe(1, 'x')",

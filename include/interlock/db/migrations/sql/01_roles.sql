@@ -24,6 +24,8 @@ begin
 
   -- Sealing takes a candidate away from whoever built it: the owner may act for the builder, never the reverse.
   grant interlock_builder to interlock_owner with inherit true, set true;
+  -- A takeover ends what is still under way of the run that lost its claim: for that the owner has the writers' rights.
+  grant interlock_loader, interlock_gate, interlock_publisher, interlock_operator to interlock_owner with inherit true, set false;
   -- Nobody logs in as the reader: it owns the views of `safe`, and sees of a published table what its policy lets through.
   grant interlock_reader to interlock_owner with inherit true, set true;
 

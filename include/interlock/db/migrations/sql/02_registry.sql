@@ -50,9 +50,15 @@ create table interlock.dataset (
   clauses text[] not null,
   registered_at timestamptz not null default now(),
   registered_by text not null,
+  retired_at timestamptz,
+  retired_by text check (retired_by <> ''),
+  retired_because text check (retired_because <> ''),
+  check (num_nulls(retired_at, retired_by, retired_because) in (0, 3)),
+  check (retired_at is null or lease_until is null),
   check (layer = 'raw' or (grain = 'day') = (partition_column is not null))
 );
 comment on column interlock.dataset.clauses is 'The clauses that block: a verdict that lacks one of them has failed.';
+comment on column interlock.dataset.retired_at is 'Since when it is out of use: nothing of it is safe, and nobody renews it.';
 comment on column interlock.dataset.lease_until is 'Renewal lease: past it every answer about the dataset is *unknown*.';
 
 create table interlock.contract (
@@ -120,8 +126,71 @@ begin
 end;
 $$;
 
+-- Transactions that attach tables do so one after another, each under the next number. In sequences, because what a plan
+-- knows is what the session was told when it was made, whatever snapshot it is made in.
+create sequence interlock.attachment minvalue 0 start 0;
+create sequence interlock.attaching_xid minvalue 0 start 0;
+
+create function interlock.attachment_key(number bigint) returns bigint
+language sql immutable parallel safe
+return hashtextextended('interlock.attachment.' || number, 0);
+
+-- The number of this transaction, within `decide_alone`. Held under a lock to the end of the transaction, which comes
+-- after the other sessions were told; whoever reads the number finds the lock taken and the transaction named.
+create function interlock.number_attachment() returns bigint
+language plpgsql as $$
+declare
+  number bigint := (select last_value from interlock.attachment);
+begin
+  if (select last_value from interlock.attaching_xid) <> pg_current_xact_id()::text::bigint then
+    number := number + 1;
+    perform setval('interlock.attaching_xid', pg_current_xact_id()::text::bigint);
+    perform pg_advisory_xact_lock(interlock.attachment_key(number));
+    perform setval('interlock.attachment', number);
+  end if;
+  return number;
+end;
+$$;
+
+-- Up to which attachment the plan that is being made knows the tables. Called immutable, against the letter: so it is asked
+-- while the plan is made, after its names were looked up and before its tables are, and the answer stays in the plan.
+create function interlock.known_attachments() returns bigint
+language plpgsql immutable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  number bigint;
+  finished boolean;
+begin
+  -- A session takes in what it was told when it opens a table that it holds no lock of. Nobody holds one of this.
+  perform pg_relation_size('interlock.pruning');
+  number := (select last_value from interlock.attachment);
+  finished := pg_try_advisory_lock_shared(interlock.attachment_key(number));
+  if not finished and pg_xact_status((select last_value from interlock.attaching_xid)::text::xid8) = 'in progress' then
+    return number - 1;  -- what it attaches will be told later, and the plan then be made anew
+  end if;
+  if not finished then
+    -- It is committed, and at this instant tells the other sessions. Nothing can hold it up any more.
+    perform pg_advisory_lock_shared(interlock.attachment_key(number));
+  end if;
+  perform pg_advisory_unlock_shared(interlock.attachment_key(number));
+  perform pg_relation_size('interlock.pruning');
+  return number;
+end;
+$$;
+
+-- PostgreSQL runs a plan with a snapshot that is newer than the plan: by an instant, or by a whole transaction where the
+-- statement was prepared. A table that was attached in between is not in the plan, and its day would read as empty.
+create function interlock.require_known(newest bigint, known bigint) returns void
+language plpgsql stable parallel safe as $$
+begin
+  if newest > known then
+    raise exception 'what is read was published anew after this statement was planned' using errcode = '40001',
+      hint = 'Run it again; in a transaction that is open, with a prepared statement: run the transaction again.';
+  end if;
+end;
+$$;
+
 -- Where the rows of each day lie that may be read: the array's first index is the first known day, counted from the epoch.
-create function interlock.served_tables(of_dataset integer) returns oid[]
+create function interlock.served_tables(of_dataset integer, known bigint) returns oid[]
 language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
 declare
   days integer[];
@@ -129,12 +198,15 @@ declare
   last integer;
   found_tables oid[];
   tables oid[];
+  newest bigint;
 begin
   select
     array_agg(p.starts_on - date 'epoch' order by p.starts_on),
-    array_agg(case when p.open_causes = 0 and p.withdrawn_at is null then coalesce(p.lies_in, 0::oid) else 0::oid end order by p.starts_on)
-  into days, found_tables
+    array_agg(case when p.open_causes = 0 and p.withdrawn_at is null then coalesce(p.lies_in, 0::oid) else 0::oid end order by p.starts_on),
+    max(case when p.open_causes = 0 and p.withdrawn_at is null then p.attachment end)
+  into days, found_tables, newest
   from interlock.partition p where p.dataset_id = interlock.leased(of_dataset) and p.starts_on is not null;
+  perform interlock.require_known(newest, known);
   first := days[1];
   last := days[cardinality(days)];
   if cardinality(days) < last - first + 1 then
@@ -149,12 +221,16 @@ end;
 $$;
 
 -- The version of a dataset without days that may be read.
-create function interlock.served_version(of_dataset integer) returns bigint
+create function interlock.served_version(of_dataset integer, known bigint) returns bigint
 language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  served bigint;
+  newest bigint;
 begin
-  return (
-    select p.version from interlock.partition p
-    where p.dataset_id = interlock.leased(of_dataset) and p.partition = 'all' and p.open_causes = 0 and p.withdrawn_at is null);
+  select p.version, p.attachment into served, newest from interlock.partition p
+  where p.dataset_id = interlock.leased(of_dataset) and p.partition = 'all' and p.open_causes = 0 and p.withdrawn_at is null;
+  perform interlock.require_known(newest, known);
+  return served;
 end;
 $$;
 
@@ -188,6 +264,7 @@ end;
 create function interlock.set_clock(instant timestamptz, actor text) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
+  perform interlock.decide_alone();
   perform interlock.end_lapsed(instant);
   insert into interlock.clock (offset_from_real, set_by) values (instant - pg_catalog.now(), actor)
   on conflict (only_row) do update set offset_from_real = excluded.offset_from_real, set_by = excluded.set_by, set_at = default;
@@ -200,6 +277,7 @@ $$;
 create function interlock.clear_clock(actor text) returns void
 language plpgsql security definer set search_path = '' as $$
 begin
+  perform interlock.decide_alone();
   perform interlock.end_lapsed(pg_catalog.now());
   delete from interlock.clock;
   perform interlock.shorten_leases();
@@ -279,7 +357,7 @@ begin
       raw_schema, d.name);
     execute format(
       'create view %I.%I as select %s, r._load_id, r._loaded_at, r._source_file, r._row_number,'
-      ' l.partition as _partition, l.delivered_on as _delivered_on'
+      ' l.partition as _partition, l.delivered_on as _delivered_on, l.sequence as _sequence'
       ' from %I.%I r join interlock.served_load l on l.load_id = r._load_id and l.dataset_id = %s'
       ' where not exists (select from interlock.quarantined_row q where q.load_id = r._load_id and q.row_number = r._row_number)',
       raw_schema, d.name || '_accepted', names, raw_schema, d.name, d.dataset_id);
@@ -298,10 +376,10 @@ begin
     'create policy safe on %I.%I for select to interlock_reader using (' || case d.grain when 'day' then
       -- The table that a row lies in is known without reading the row, and all of a range is looked up in one array.
       -- The coalesce is for the planner: without it, it takes the condition for one that a handful of rows meet.
-      'coalesce(tableoid = (select interlock.served_tables(%s))[%I - date ''epoch''], false)'
+      'coalesce(tableoid = (select interlock.served_tables(%s, interlock.known_attachments()))[%I - date ''epoch''], false)'
     else
       -- A value known when execution starts passes over every other version.
-      '_version = (select interlock.served_version(%s))'
+      '_version = (select interlock.served_version(%s, interlock.known_attachments()))'
     end || ')', d.layer, d.name, d.dataset_id, d.partition_column);
   execute format('grant select on %I.%I to interlock_reader', d.layer, d.name);
   execute format('create view safe.%I as select %s from %I.%I', d.name, interlock.column_list(d.columns, false), d.layer, d.name);
@@ -316,6 +394,7 @@ declare
   old interlock.dataset;
   new interlock.dataset;
 begin
+  perform interlock.decide_alone();
   select * into old from interlock.dataset where name = definition ->> 'name' for update;
   if old.dataset_id is not null and old.columns is distinct from definition -> 'columns' then
     raise exception 'the columns of "%" differ from the published table', old.name using errcode = 'IL003',

@@ -69,13 +69,13 @@ begin
       select array_agg(l.load_id) into loads from interlock.load l
       join jsonb_to_recordset(pins) as n (partition text, version bigint) on n.partition = l.partition
       where l.dataset_id = d.dataset_id and l.state = 'accepted' and l.load_id <= n.version
-        and not exists (select from interlock.load r where r.replaces = l.load_id and r.state = 'accepted' and r.load_id <= n.version);
+        and not interlock.is_replaced(l.load_id, n.version);
     else
       loads := versions;
     end if;
     execute format(
       'create or replace view %I.%I as select %s, t._load_id, t._loaded_at, t._source_file, t._row_number,'
-      ' l.partition as _partition, l.delivered_on as _delivered_on'
+      ' l.partition as _partition, l.delivered_on as _delivered_on, l.sequence as _sequence'
       ' from %I.%I t join interlock.load l on l.load_id = t._load_id where t._load_id = any (%L::bigint[])'
       -- What was set aside of a load is settled when it is accepted: where nothing was, nothing needs to be looked up.
       || case when exists (select from interlock.quarantined_row q where q.load_id = any (loads)) then

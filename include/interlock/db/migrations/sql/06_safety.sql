@@ -35,7 +35,7 @@ create table interlock.cause (
   cause_id bigint generated always as identity primary key,
   dataset_id integer not null references interlock.dataset,
   partition text not null,
-  code text not null check (code in ('delivery_refused', 'not_delivered', 'build_failed', 'gate_failed', 'input_unsafe', 'input_replaced')),
+  code text not null check (code in ('delivery_refused', 'not_delivered', 'build_failed', 'gate_failed', 'input_unsafe', 'input_replaced', 'was_retired')),
   message text not null,
   clears text not null,
   evidence jsonb not null default '{}',
@@ -121,10 +121,20 @@ begin
 end;
 $$;
 
+-- What everybody is told of a dataset that was taken out of use; null of any other.
+create function interlock.retired_reason(d interlock.dataset) returns jsonb
+language sql stable
+return case when d.retired_at is not null then jsonb_build_object(
+  'code', 'retired',
+  'message', format('The dataset was retired by %s at %s UTC: %s', d.retired_by,
+    to_char(d.retired_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI'), d.retired_because),
+  'clears', format('Its contract, and `interlock contract restore %s`.', d.name)) end;
+
 create view interlock.safety as
 select
   d.name as dataset, p.partition, s.state, s.state in ('safe', 'rebuilding') as safe,
   coalesce(
+    case when d.retired_at is not null then jsonb_build_array(interlock.retired_reason(d)) end,
     (
       select jsonb_agg(jsonb_build_object(
         'code', c.code, 'message', c.message, 'clears', c.clears, 'path', to_jsonb(c.path), 'evidence', c.evidence, 'since', c.opened_at)
@@ -168,6 +178,7 @@ cross join lateral (
 ) as running
 cross join lateral (
   select case
+    when d.retired_at is not null then 'unknown'
     when p.withdrawn_at is not null then 'quarantined'
     when p.open_causes > 0 then 'unsafe'
     when p.version is null then case when running.now then 'checking' else 'unknown' end
@@ -208,6 +219,7 @@ begin
     return jsonb_build_object(
       'dataset', d.name, 'partition', coalesce(ask.partition, 'all'), 'state', 'unknown', 'safe', false,
       'reasons', jsonb_build_array(case
+        when d.retired_at is not null then interlock.retired_reason(d)
         when d.grain = 'all' and ask.partition <> 'all' then jsonb_build_object('code', 'no_such_partition',
           'message', 'This dataset is not partitioned by day.', 'clears', 'Ask for its one partition, `all`.')
         when d.grain = 'day' and ask.partition !~ '^\d{4}-\d\d-\d\d$' then jsonb_build_object('code', 'no_such_partition',
@@ -223,6 +235,10 @@ begin
 
   -- The window ends with the newest partition that anything is known of, so a bad newest day cannot hide behind good ones.
   select max(p.starts_on) into newest from interlock.partition p where p.dataset_id = d.dataset_id;
+  if d.retired_at is not null then
+    return interlock.ask(d.name, to_char(coalesce(newest, current_date), 'YYYY-MM-DD'))
+      || jsonb_build_object('partition', null, 'version', null, 'verdict_id', null);
+  end if;
   select jsonb_agg(to_jsonb(s) - '{domain,layer}'::text[] order by s.partition desc) into parts from interlock.safety s
   where s.dataset = d.name and interlock.starts_on(s.partition) > newest - d.window_partitions;
   answer := coalesce(parts -> 0, interlock.ask(d.name, to_char(coalesce(newest, current_date), 'YYYY-MM-DD')));

@@ -280,10 +280,32 @@ begin atomic
         select from interlock.cause c where c.dataset_id = p.dataset_id and c.partition = p.partition and c.cleared_at is null));
 end;
 
+-- Wishes that something late should be loaded are over: a run has taken it up, and what became of it is on record.
+create function interlock.end_late(of_feed integer, of_partition text) returns void
+language sql
+begin atomic
+  update interlock.rebuild b set done_at = clock_timestamp()
+  where b.dataset_id = of_feed and b.partition = of_partition and b.done_at is null;
+end;
+
+-- Something lies in the landing folder for a day that was run before: its run has to be repeated. Asked again with another
+-- reason, because the file is another one by now, the attempts count anew.
+create function interlock.request_late(of_dataset text, of_partition text, why text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  insert into interlock.rebuild as b (domain, partition, dataset_id, reason)
+  select d.domain, of_partition, d.dataset_id, why
+  from interlock.dataset d where d.dataset_id = interlock.dataset_id_of(of_dataset) and d.layer = 'raw'
+  on conflict (dataset_id, partition) where done_at is null do update
+  set reason = excluded.reason, attempts = 0, requested_at = clock_timestamp() where b.reason <> excluded.reason;
+end;
+$$;
+
 -- What a bad delivery leaves behind: a record, and a cause unless the contract keeps serving the last good version.
 create function interlock.refuse_delivery(
   run_id bigint, token bigint, dataset text, partition text, source_file text, content_hash text, outcome text,
-  code text, message text, clears text, evidence jsonb)
+  code text, message text, clears text, evidence jsonb,
+  delivered_on date default null, sequence bigint default null, fingerprint text default null)
 returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
@@ -291,9 +313,12 @@ declare
 begin
   select * into strict d from interlock.dataset where dataset_id = interlock.dataset_id_of(refuse_delivery.dataset) and layer = 'raw';
   perform interlock.require_claim(refuse_delivery.run_id, token, refuse_delivery.partition, d.domain);
-  insert into interlock.delivery (dataset_id, partition, run_id, source_file, content_hash, outcome, error)
-  values (d.dataset_id, refuse_delivery.partition, refuse_delivery.run_id, refuse_delivery.source_file, refuse_delivery.content_hash,
-    refuse_delivery.outcome, jsonb_build_object('code', code, 'message', message, 'evidence', evidence));
+  insert into interlock.delivery (
+    dataset_id, partition, run_id, delivered_on, sequence, source_file, content_hash, fingerprint, outcome, error)
+  values (d.dataset_id, refuse_delivery.partition, refuse_delivery.run_id, refuse_delivery.delivered_on, refuse_delivery.sequence,
+    refuse_delivery.source_file, refuse_delivery.content_hash, refuse_delivery.fingerprint, refuse_delivery.outcome,
+    jsonb_build_object('code', code, 'message', message, 'evidence', evidence));
+  perform interlock.end_late(d.dataset_id, refuse_delivery.partition);
   perform interlock.decide_alone();
   if not interlock.keeps_last_good(d, refuse_delivery.partition, null) then
     perform interlock.open_cause(refuse_delivery.run_id, d.dataset_id, refuse_delivery.partition,
@@ -392,6 +417,9 @@ begin
   loop
     perform interlock.decide_alone();
     update interlock.load l set state = 'rejected' where l.load_id = v.version and l.state <> 'accepted';
+    if d.layer = 'raw' then
+      perform interlock.end_late(d.dataset_id, failure.partition);
+    end if;
     if not interlock.keeps_last_good(d, failure.partition, v.version) then
       perform interlock.open_cause(record_verdicts.run_id, d.dataset_id, failure.partition, 'gate_failed',
         coalesce(failure.message, 'never evaluated: ' || failure.missing, 'the contract has no clause that blocks'),

@@ -26,6 +26,9 @@ begin
     verdict := interlock.require_verdict(d, part, chosen);
     perform interlock.require_inputs(d, part, chosen);
     select * into was from interlock.partition p where p.dataset_id = d.dataset_id and p.partition = part;
+    if d.layer = 'raw' then
+      perform interlock.require_newest(d, part, (select l.delivered_on from interlock.load l where l.load_id = chosen));
+    end if;
     if d.is_increment and was.version > chosen then
       raise exception 'load % of "%" is older than load %, which was accepted meanwhile', chosen, d.name, was.version using errcode = 'IL009',
         hint = 'Run it again: it must be loaded again, after the other.';
@@ -37,11 +40,14 @@ begin
     continue when was.version = chosen and was.verdict_id = verdict.verdict_id and not exists (
       select from interlock.cause c where c.dataset_id = d.dataset_id and c.partition = part and c.cleared_at is null);
 
-    perform interlock.attach(d.layer, d.name, d.partition_column, t.version, t.table_name, t.bucket)
+    perform interlock.attach(d.layer, d.name, t.version, t.table_name, t.bucket)
     from interlock.version_table t
     where t.version = chosen and t.attached_at is null
       and (t.bucket is null or t.bucket = date_trunc('month', interlock.starts_on(part))::date);
     perform interlock.serve(running, d, part, verdict);
+    if d.is_increment then
+      perform interlock.name_missing(publish.run_id, d, part);
+    end if;
     if d.layer = 'raw' then
       update interlock.load l set state = 'accepted' where l.load_id = chosen;
       insert into interlock.watermark as w (dataset_id, partition, load_id) values (d.dataset_id, part, chosen)
@@ -55,6 +61,28 @@ begin
     moved := moved + 1;
   end loop;
   return moved;
+end;
+$$;
+
+-- Attaches what is about to be published, in a transaction of its own just before: nobody is shown its rows yet, and a
+-- statement that is planned from here on knows the tables when the pointer moves. What has not passed is left where it is.
+create function interlock.attach_ahead(run_id bigint, token bigint, versions bigint[]) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+#variable_conflict use_column
+declare
+  running interlock.run;
+begin
+  select * into running from interlock.run r where r.run_id = attach_ahead.run_id;
+  perform interlock.require_claim(attach_ahead.run_id, attach_ahead.token, running.partitions[1]);
+  perform interlock.decide_alone();
+  perform interlock.attach(d.layer, d.name, t.version, t.table_name, t.bucket)
+  from interlock.version_table t
+  join interlock.version v on v.version = t.version
+  join interlock.dataset d on d.dataset_id = v.dataset_id and d.domain = running.domain
+  where t.version = any (versions) and t.attached_at is null and exists (
+    select from interlock.verdict x
+    where x.version = t.version and x.outcome = 'passed' and x.clause_digest = d.clause_digest
+      and (t.bucket is null or t.bucket = date_trunc('month', interlock.starts_on(x.partition))::date));
 end;
 $$;
 
@@ -73,7 +101,7 @@ begin
   if exists (
     select from interlock.cause c
     where c.dataset_id = d.dataset_id and c.partition = part and c.cleared_at is null
-      and c.code in ('delivery_refused', 'not_delivered', 'build_failed', 'gate_failed') and c.opened_at > newest.judged_at
+      and c.code in ('delivery_refused', 'not_delivered', 'build_failed', 'gate_failed', 'was_retired') and c.opened_at > newest.judged_at
   ) then
     raise exception '"%" partition % version % was judged before the finding that is open on it', d.name, part, chosen
       using errcode = 'IL008', hint = 'Let its gate judge it again: run the partition again.';
@@ -135,7 +163,8 @@ begin
   where x.dataset_id = d.dataset_id and (x.lease_until is null or x.lease_until < interlock.now() + x.lease * 0.99);
   update interlock.cause c set cleared_at = clock_timestamp(), cleared_by = running.run_id
   where c.dataset_id = d.dataset_id and c.partition = part and c.cleared_at is null
-    -- An increment says nothing about another one that was refused after it had come.
+    -- An increment says nothing about another one that is missing, nor about what was refused after it had come.
+    and not (d.is_increment and c.code in ('delivery_refused', 'gate_failed') and interlock.is_increment_missing(d.dataset_id, part))
     and not (d.is_increment and c.code = 'delivery_refused' and c.opened_at > (
       select max(y.seen_at) from interlock.delivery y where y.dataset_id = d.dataset_id and y.load_id = verdict.version));
   if found and not exists (
@@ -147,11 +176,32 @@ begin
 end;
 $$;
 
--- Attaches one sealed table. ATTACH takes a lock that no reader notices; a month's parent is made beside and attached too.
-create function interlock.attach(layer text, dataset text, partition_column text, version bigint, table_name text, bucket date) returns void
+-- What stays open when an increment is accepted is about others: says which, so that nobody mends the wrong one.
+create function interlock.name_missing(run_id bigint, d interlock.dataset, part text) returns void
 language plpgsql as $$
 declare
-  parent text := format('%I.%I', layer, dataset);
+  missing text[] := (
+    select array_agg(x.source_file order by x.delivered_on, x.sequence) from interlock.last_delivery x
+    where x.dataset_id = d.dataset_id and x.partition = part
+      and (x.outcome in ('refused', 'quarantined') or x.load_state = 'rejected'));
+begin
+  if missing is not null and exists (
+    select from interlock.cause c where c.dataset_id = d.dataset_id and c.partition = part and c.cleared_at is null
+      and c.code in ('delivery_refused', 'gate_failed')) then
+    perform interlock.open_cause(name_missing.run_id, d.dataset_id, part, 'delivery_refused',
+      format('Refused or rejected, and not delivered right since: %s.', array_to_string(missing, ', ')),
+      'Each of these increments delivered again, and accepted.', jsonb_build_object('missing', missing));
+  end if;
+end;
+$$;
+
+-- Attaches one sealed table, within `decide_alone`. ATTACH takes a lock that no reader notices; a month's parent is made
+-- beside and attached too.
+create function interlock.attach(layer text, dataset text, version bigint, table_name text, bucket date) returns void
+language plpgsql as $$
+declare
+  root constant text := format('%I.%I', layer, dataset);
+  parent text := root;
   month_name text := dataset || to_char(bucket, '"__"YYYY_MM');
 begin
   if bucket is not null then
@@ -159,14 +209,16 @@ begin
       perform pg_advisory_xact_lock(hashtextextended('interlock.month.' || month_name, 0));
     end if;
     if to_regclass(format('%I.%I', layer, month_name)) is null then
-      execute format('create table %I.%I (like %s) partition by list (_version)', layer, month_name, parent);
-      execute format('alter table %s attach partition %I.%I for values from (%L) to (%L)', parent, layer, month_name, bucket,
+      execute format('create table %I.%I (like %s) partition by list (_version)', layer, month_name, root);
+      execute format('alter table %s attach partition %I.%I for values from (%L) to (%L)', root, layer, month_name, bucket,
         (bucket + interval '1 month')::date);
     end if;
     parent := format('%I.%I', layer, month_name);
+    -- A right that is there already, granted again: so that plans over other months too are made anew, and know this one.
+    execute format('grant select on %s to interlock_reader', root);
   end if;
   execute format('alter table %s attach partition versions.%I for values in (%s)', parent, table_name, version);
-  update interlock.version_table t set attached_at = clock_timestamp()
+  update interlock.version_table t set attached_at = clock_timestamp(), attachment = interlock.number_attachment()
   where t.version = attach.version and t.table_name = attach.table_name;
 end;
 $$;
@@ -216,9 +268,11 @@ create function interlock.renew_leases(actor text) returns table (dataset text, 
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
+  perform interlock.decide_alone();
   return query
   update interlock.dataset d set lease_until = interlock.now() + d.lease
-  where exists (select from interlock.partition p where p.dataset_id = d.dataset_id and p.version is not null)
+  where d.retired_at is null
+    and exists (select from interlock.partition p where p.dataset_id = d.dataset_id and p.version is not null)
     and not exists (
       select from interlock.partition p join interlock.version_table t on t.version = p.version
       where p.dataset_id = d.dataset_id

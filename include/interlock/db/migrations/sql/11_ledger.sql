@@ -9,6 +9,8 @@ create table interlock.ledger (
   input text not null,
   unit text not null check (unit in ('rows', 'members')),
   read bigint not null,
+  quarantined bigint not null default 0,
+  deduplicated bigint not null default 0,
   dropped bigint not null,
   added bigint not null,
   written bigint not null,
@@ -16,7 +18,8 @@ create table interlock.ledger (
   doubled bigint not null,
   reasons jsonb not null default '{}',
   recorded_at timestamptz not null default clock_timestamp(),
-  balances boolean not null generated always as (lost = 0 and doubled = 0 and read - dropped + added = written) stored
+  balances boolean not null generated always as (
+    lost = 0 and doubled = 0 and read - quarantined - deduplicated - dropped + added = written) stored
 );
 create index on interlock.ledger (version, partition);
 create trigger append_only before update or delete or truncate on interlock.ledger
@@ -24,7 +27,11 @@ for each statement execute function interlock.refuse_change();
 comment on table interlock.ledger is 'One step into one partition of one version: from a file into raw, or from a dataset into another.';
 comment on column interlock.ledger.input is 'The file, or the dataset, that was read.';
 comment on column interlock.ledger.unit is 'What is counted: rows by their identity, or the distinct members of a key.';
-comment on column interlock.ledger.reasons is 'What was dropped on purpose and added on purpose, by reason: {"dropped": {...}, "added": {...}}.';
+comment on column interlock.ledger.quarantined is 'Rows that a gate set aside: they stay in raw.';
+comment on column interlock.ledger.deduplicated is 'Rows that were not kept because another one with their key was.';
+comment on column interlock.ledger.dropped is 'Rows that a step leaves out for a reason that its contract names.';
+comment on column interlock.ledger.reasons is
+  'Each of these by reason: {"quarantined": {...}, "deduplicated": {...}, "dropped": {...}, "added": {...}}.';
 comment on column interlock.ledger.lost is 'Identities that were read and are nowhere: neither written nor dropped for a reason.';
 comment on column interlock.ledger.doubled is 'Identities that were written more often than they were read.';
 
@@ -55,21 +62,24 @@ language sql
 begin atomic
   with entry as (
     insert into interlock.ledger as l (
-      version, dataset_id, partition, run_id, input, unit, read, dropped, added, written, lost, doubled, reasons)
+      version, dataset_id, partition, run_id, input, unit, read, deduplicated, dropped, added, written, lost, doubled, reasons)
     select judged, v.dataset_id, r.partition, of_run, a.input, a.unit, a.read,
+      (select coalesce(sum(n.value::bigint), 0) from jsonb_each_text(a.deduplicated) n),
       (select coalesce(sum(n.value::bigint), 0) from jsonb_each_text(a.dropped) n),
       (select coalesce(sum(n.value::bigint), 0) from jsonb_each_text(a.added) n),
       a.written,
       -- A gate that saw other rows than were sealed has seen nothing.
       a.lost + case when a.unit = 'rows' and not a.is_sum then greatest(p.rows - a.written, 0) else 0 end,
       a.doubled + case when a.unit = 'rows' and not a.is_sum then greatest(a.written - p.rows, 0) else 0 end,
-      jsonb_strip_nulls(jsonb_build_object('dropped', nullif(a.dropped, '{}'), 'added', nullif(a.added, '{}')))
+      jsonb_strip_nulls(jsonb_build_object(
+        'deduplicated', nullif(a.deduplicated, '{}'), 'dropped', nullif(a.dropped, '{}'), 'added', nullif(a.added, '{}')))
     from jsonb_to_recordset(results) as r (partition text, evidence jsonb)
     join interlock.version v on v.version = judged
     join interlock.version_partition p on p.version = judged and p.partition = r.partition
     cross join lateral jsonb_array_elements(r.evidence) as e
     cross join lateral jsonb_to_record(e.value -> 'account') as a (
-      input text, unit text, is_sum boolean, read bigint, dropped jsonb, added jsonb, written bigint, lost bigint, doubled bigint)
+      input text, unit text, is_sum boolean, read bigint, deduplicated jsonb, dropped jsonb, added jsonb, written bigint,
+      lost bigint, doubled bigint)
     where e.value ? 'account'
     returning l.partition, l.balances
   )
@@ -78,7 +88,8 @@ end;
 
 -- The accounts of what is served: one row for each step into each partition.
 create view interlock.accounts as
-select d.name as dataset, p.partition, l.version, l.input, l.unit, l.read, l.dropped, l.added, l.written, l.lost, l.doubled,
+select d.name as dataset, p.partition, l.version, l.input, l.unit, l.read, l.quarantined, l.deduplicated, l.dropped, l.added,
+  l.written, l.lost, l.doubled,
   l.reasons, l.balances, l.recorded_at
 from interlock.partition p
 join interlock.dataset d on d.dataset_id = p.dataset_id

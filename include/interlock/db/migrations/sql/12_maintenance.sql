@@ -38,10 +38,45 @@ return (
   where l.locktype = 'virtualxid' and l.mode = 'ExclusiveLock' and l.pid <> pg_backend_pid() and a.datname = current_database()
 );
 
+-- When a run that has no end was heard of last: until then it may have been at work.
+create function interlock.last_heard(r interlock.run) returns timestamptz
+language sql stable
+return greatest(
+  r.started_at,
+  (select max(p.started_at) from interlock.phase p where p.run_id = r.run_id),
+  (select max(c.expires_at) from interlock.claim c where c.run_id = r.run_id));
+
+-- A run that never ended, and that nobody comes back to: its lease ran out more than a day ago.
+create function interlock.is_lost(r interlock.run) returns boolean
+language sql volatile
+return r.state = 'running' and interlock.last_heard(r) < interlock.before('0');
+
 -- A run that has not ended, or that still holds a partition.
 create function interlock.is_unfinished(r interlock.run) returns boolean
 language sql volatile
-return r.state = 'running' or exists (select from interlock.claim c where c.run_id = r.run_id and interlock.is_held(c));
+return (r.state = 'running' and not interlock.is_lost(r))
+  or exists (select from interlock.claim c where c.run_id = r.run_id and interlock.is_held(c));
+
+-- Ends the runs that are lost. Whoever wakes up in one of them finds its claims gone; an attempt that begins a phase anew
+-- takes them again, and the run goes on.
+create function interlock.end_lost_runs() returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  lost interlock.run;
+  ended bigint := 0;
+begin
+  for lost in select r.* from interlock.run r where interlock.is_lost(r) order by r.run_id for update skip locked loop
+    continue when not interlock.is_lost(lost);  -- it may have been taken up again while its row was waited for
+    update interlock.run r
+    set state = 'failed', finished_at = interlock.last_heard(lost),
+      message = format('never ended; its lease ran out at %s UTC', to_char(interlock.last_heard(lost) at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
+    where r.run_id = lost.run_id;
+    delete from interlock.claim c where c.run_id = lost.run_id;
+    ended := ended + 1;
+  end loop;
+  return ended;
+end;
+$$;
 
 -- Every version that something still needs, and the first reason: to be served, to be rolled back to, to be compared
 -- with, to explain what is open; and all that these were built from, as far down as the raw loads.
@@ -101,7 +136,7 @@ begin
     union all
     select max(l.load_id), 5, 'it is the newest delivery, which the next one is compared with'
     from interlock.load l join interlock.dataset d on d.dataset_id = l.dataset_id
-    group by l.dataset_id, l.partition, case when d.is_increment then l.delivered_on end
+    group by l.dataset_id, l.partition, case when d.is_increment then l.delivered_on end, case when d.is_increment then l.sequence end
     union all
     select max(l.load_id), 5, 'it is the newest delivery, which the next one is compared with'
     from interlock.load l where l.state = 'accepted' group by l.dataset_id, l.partition
@@ -286,7 +321,7 @@ end;
 $$;
 
 -- What a run was made of, once it has ended and no open cause names it.
-create function interlock.prune_runs(older interval) returns table (phases bigint, pins bigint, rebuilds bigint)
+create function interlock.prune_runs(older interval) returns table (phases bigint, pins bigint, rebuilds bigint, refused bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   ended bigint[];
@@ -300,6 +335,9 @@ begin
   get diagnostics pins = row_count;
   delete from interlock.rebuild b where b.done_at < interlock.before(older);
   get diagnostics rebuilds = row_count;
+  -- Nothing ever came of them, and a schedule that is refused every few minutes leaves many.
+  delete from interlock.run r where r.state = 'refused' and r.finished_at < interlock.before(older);
+  get diagnostics refused = row_count;
   return next;
 end;
 $$;
@@ -351,24 +389,16 @@ begin
 end;
 $$;
 
--- What was recorded of versions that are gone; kept for ever unless a retention was set. The contracts, the causes and
--- the versions themselves always stay.
+-- What was recorded of versions that are gone; kept for ever unless a retention was set. The contracts, the causes, the
+-- versions themselves and the events, which are a chain, always stay.
 create function interlock.prune_records(older interval)
-returns table (events bigint, verdicts bigint, deliveries bigint, accounts bigint)
+returns table (verdicts bigint, deliveries bigint, accounts bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   until timestamptz := interlock.before(older);
 begin
   perform interlock.decide_alone();
-  perform interlock.permit_pruning('interlock.event', 'interlock.verdict', 'interlock.delivery', 'interlock.ledger');
-  delete from interlock.event e
-  where e.at < until
-    and not (e.kind in ('published', 'rolled_back') and exists (
-      select from interlock.version v
-      where v.version in ((e.payload ->> 'version')::bigint, (e.payload ->> 'replaces')::bigint) and v.pruned_at is null))
-    and not exists (
-      select from interlock.cause c where c.dataset_id = e.dataset_id and c.partition = e.partition and c.cleared_at is null);
-  get diagnostics events = row_count;
+  perform interlock.permit_pruning('interlock.verdict', 'interlock.delivery', 'interlock.ledger');
   delete from interlock.verdict x using interlock.version v
   where v.version = x.version and v.pruned_at is not null and x.judged_at < until;
   get diagnostics verdicts = row_count;
@@ -398,6 +428,6 @@ end;
 
 grant execute on function
   interlock.outlived_versions, interlock.condemn, interlock.condemned_tables, interlock.prune_version, interlock.dead_workspaces,
-  interlock.prune_workspace, interlock.prune_runs, interlock.prune_notices, interlock.prune_quarantine, interlock.prune_records,
+  interlock.prune_workspace, interlock.end_lost_runs, interlock.prune_runs, interlock.prune_notices, interlock.prune_quarantine, interlock.prune_records,
   interlock.record_maintenance
 to interlock_operator;

@@ -71,11 +71,12 @@ begin
     'select count(*) from %I.%I r where r._load_id = %s and not exists ('
     ' select from interlock.quarantined_row q where q.load_id = r._load_id and q.row_number = r._row_number)',
     'raw_' || d.domain, d.name, loaded) into kept;
-  insert into interlock.ledger (version, dataset_id, partition, run_id, input, unit, read, dropped, added, written, lost, doubled, reasons)
-  select loaded, d.dataset_id, part, v.run_id, d.name || ' as loaded', 'rows', p.rows, n.rows, 0, kept,
+  insert into interlock.ledger (
+    version, dataset_id, partition, run_id, input, unit, read, quarantined, dropped, added, written, lost, doubled, reasons)
+  select loaded, d.dataset_id, part, v.run_id, d.name || ' as loaded', 'rows', p.rows, n.rows, 0, 0, kept,
     greatest(p.rows - n.rows - kept, 0), greatest(kept + n.rows - p.rows, 0),
-    jsonb_build_object('dropped', (
-      select jsonb_object_agg('quarantined: ' || by_reason.reason, by_reason.rows) from (
+    jsonb_build_object('quarantined', (
+      select jsonb_object_agg(by_reason.reason, by_reason.rows) from (
         select array_to_string(q.reasons, ', ') as reason, count(*) as rows
         from interlock.quarantined_row q where q.load_id = loaded group by 1) as by_reason))
   from interlock.version v
@@ -129,7 +130,8 @@ begin
       and exists (select from interlock.quarantined_row q where q.load_id = l.load_id)
     order by l.load_id
   loop
-    again := interlock.begin_load(replay_loads.run_id, replay_loads.token, feed.name, old.partition, old.delivered_on, old.source_file, old.content_hash);
+    again := interlock.begin_load(replay_loads.run_id, replay_loads.token, feed.name, old.partition, old.delivered_on, old.source_file,
+      old.content_hash, old.sequence);
     execute format('insert into %1$I.%2$I (%3$s, _row_number) select %3$s, _row_number from %1$I.%2$I where _load_id = %4$s order by _row_number',
       'raw_' || feed.domain, feed.name, names, old.load_id);
     get diagnostics copied = row_count;
@@ -163,7 +165,28 @@ begin
 end;
 $$;
 
+-- What was known of rows that are gone with their load. As long as the rows are there, these entries are what keeps them
+-- from being read: a load that a rollback may serve again must not come back with the rows that were set aside from it.
+create function interlock.prune_row_quarantine(older interval) returns table (quarantined bigint, replays bigint)
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  gone bigint[];
+begin
+  select array_agg(v.version) into gone from interlock.version v
+  where v.pruned_at is not null and exists (
+    select from interlock.quarantined_row q where q.load_id = v.version and q.quarantined_at < interlock.before(older));
+  perform interlock.permit_pruning('interlock.quarantined_row', 'interlock.discarded_row');
+  delete from interlock.discarded_row x where x.load_id = any (gone);
+  delete from interlock.quarantined_row q where q.load_id = any (gone);
+  get diagnostics quarantined = row_count;
+  perform interlock.revoke_pruning();
+  delete from interlock.replay r where r.done_at < interlock.before(older);
+  get diagnostics replays = row_count;
+  return next;
+end;
+$$;
+
 grant select on interlock.quarantined_row, interlock.discarded_row, interlock.replay, interlock.row_quarantine
 to interlock_operator, interlock_auditor, interlock_loader, interlock_gate, interlock_publisher, interlock_builder;
-grant execute on function interlock.request_replay, interlock.discard_rows to interlock_operator;
+grant execute on function interlock.request_replay, interlock.discard_rows, interlock.prune_row_quarantine to interlock_operator;
 grant execute on function interlock.replay_loads to interlock_loader;

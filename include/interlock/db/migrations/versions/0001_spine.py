@@ -27,6 +27,8 @@ FILES = (
     "11_ledger",
     "12_maintenance",
     "13_row_quarantine",
+    "14_audit",
+    "15_retirement",
 )
 
 
