@@ -10,11 +10,12 @@ import sys
 
 from rich.console import Console
 from rich.table import Table
-from tests.benchmarks import bulk, day, landing, orchestrated, serving, year
+from tests.benchmarks import bulk, day, deciding, landing, orchestrated, serving, year
 from tests.benchmarks.figures import Figure
 
 BENCHMARKS = {
     "landing": landing.figures,
+    "deciding": deciding.figures,
     "serving": serving.figures,
     "day": day.figures,
     "year": year.figures,

@@ -53,7 +53,8 @@ class Bare:
                 columns = ", ".join(f'"{c.name}" {c.physical_type}' for c in contract.columns)
                 extra = (
                     ", _load_id bigint default 1, _loaded_at timestamptz default now(), _source_file text default '-',"
-                    " _row_number bigint default 1, _partition text, _delivered_on date default '2013-01-01'"
+                    " _row_number bigint default 1, _partition text, _delivered_on date default '2013-01-01',"
+                    " _sequence bigint"
                 )
                 is_raw = contract.layer is Layer.RAW
                 connection.execute(

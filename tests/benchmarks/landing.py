@@ -16,7 +16,8 @@ from tests.benchmarks.platform import deliver, scratch
 from interlock.contracts.loading import load_contracts
 from interlock.db.connection import Role, connect
 from interlock.pipeline import registry
-from interlock.pipeline.runs import admitted
+from interlock.pipeline.admission import admitted
+from interlock.pipeline.runs import Run
 
 DAY = "2013-01-01"
 ROUNDS = 5
@@ -51,14 +52,7 @@ def figures() -> Iterator[Figure]:
         for number in range(ROUNDS):
             (feed / f"flights_{DAY}.csv").write_bytes(whole.read_bytes())
             _vary(feed / f"flights_{DAY}.csv", number)
-            with admitted(
-                "flight_operations",
-                [DAY],
-                run_key=f"bench {number}",
-                trigger="benchmark",
-                by="benchmark",
-                is_one_process=True,
-            ) as session:
+            with admitted(_run(f"bench {number}"), is_one_process=True) as session:
                 from interlock.ingestion import loads
 
                 connection = session.connection(Role.LOADER)
@@ -77,9 +71,7 @@ def figures() -> Iterator[Figure]:
         for file in feed.iterdir():
             file.unlink()
         big.rename(feed / f"flights_{DAY}.csv")
-        with admitted(
-            "flight_operations", [DAY], run_key="bench memory", trigger="benchmark", by="benchmark", is_one_process=True
-        ) as session:
+        with admitted(_run("bench memory"), is_one_process=True) as session:
             said = subprocess.run(
                 [sys.executable, "-c", LOADER, str(session.run.run_id), str(session.token)],
                 check=True,
@@ -93,6 +85,10 @@ def figures() -> Iterator[Figure]:
             unit="MB",
             target="under 200 MB",
         )
+
+
+def _run(key: str) -> Run:
+    return Run(run_key=key, domain="flight_operations", partitions=(DAY,), trigger="benchmark", actor="benchmark")
 
 
 def _one_file(feed: Path, whole: Path, *, copies: int, source: Path | None = None) -> Path:
