@@ -2,8 +2,9 @@
 # Maintenance
 
 **What.** Every five minutes: carries out the queued rebuilds (whatever was built from an input that
-has been replaced since), renews the leases of datasets whose served versions are intact, and tells
-owners what they have not been told yet. Once a day it prunes what outlived its retention
+has been replaced since, and every earlier day for which something was delivered late), renews the
+leases of datasets whose served versions are intact, tells owners what they have not been told yet,
+and anchors the audit outside the database. Once a day it prunes what outlived its retention
 (`INTERLOCK_KEEP_*`) and nothing needs any more.
 
 **When it is red.** A rebuild was blocked: the log names the partitions, which stay unsafe. It is tried
@@ -40,10 +41,12 @@ def maintenance() -> None:
 
     @task
     def renew_and_tell() -> None:
+        from interlock.control import audit
         from interlock.safety import leases, notices
 
         leases.renew(BY)
         notices.drain()
+        audit.anchor()
 
     @task(execution_timeout=timedelta(hours=1))
     def prune() -> list[str]:

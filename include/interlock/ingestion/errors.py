@@ -125,6 +125,18 @@ class AmbiguousDelivery(DeliveryRefused):
     """Two files that claim to be the delivery of the same partition."""
 
 
+class NotAFile(DeliveryRefused):
+    """A folder, a pipe or a link that leads nowhere, under the name of a delivery."""
+
+
+class NotReadable(DeliveryRefused):
+    """A file whose producer lets nobody read it."""
+
+
+class TooLarge(DeliveryRefused):
+    """More content, decompressed, than one file may hold: a small file can unfold into one that fills the disk."""
+
+
 class MarkUnreadable(DeliveryRefused):
     """A completion mark that does not say what a mark must say."""
 

@@ -1,5 +1,6 @@
--- Increments that were accepted: as long as their files are as they were, they need not be read again.
-select l.source_file, l.fingerprint
-from interlock.load l
-join interlock.dataset d on d.dataset_id = l.dataset_id
-where d.name = %(dataset)s and l.partition = %(partition)s and l.state = 'accepted'
+-- Increments that came last as they were accepted: as long as their files are as they were, they need not be read again.
+select x.source_file, x.fingerprint
+from interlock.last_delivery x
+join interlock.dataset d on d.dataset_id = x.dataset_id
+where d.name = %(dataset)s and x.partition = %(partition)s
+  and x.outcome in ('loaded', 'duplicate') and x.load_state = 'accepted' and x.fingerprint is not null

@@ -8,6 +8,7 @@ new one.
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from interlock.clock import real_now
 from interlock.errors import PermanentFailure
-from interlock.ingestion.errors import LandingUnreachable, PartitionDenied
+from interlock.ingestion.errors import LandingUnreachable, NotAFile, NotReadable, PartitionDenied
 from interlock.settings import settings
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 ALL = "all"
 COMPRESSION = ".gz"
-TOKEN = re.compile(r"\{(partition|delivered)\}")
+# What a name says for each token. A sequence is a number; the database holds 18 digits of it.
+TOKENS = {"partition": r"\d{4}-\d\d-\d\d", "delivered": r"\d{4}-\d\d-\d\d", "sequence": r"\d{1,18}"}
+TOKEN = re.compile(rf"\{{({'|'.join(TOKENS)})\}}")
 # Up to here a look at each name is cheaper than a listing of the whole folder.
 FEW = 16
 FEWEST_DIGITS_OF_A_DAY = 6
@@ -45,15 +48,28 @@ class Delivery(BaseModel):
     dataset: str
     partition: str
     delivered_on: date | None = None
+    sequence: int | None = None
     file: str  # below the landing root, with forward slashes
     size: int
     modified: datetime | None = None
     etag: str | None = None
+    oddity: str | None = None  # what it is, where it is no file
+
+    @property
+    def increment(self) -> tuple[date | None, int | None]:
+        """What tells it from other deliveries of its partition."""
+        return self.delivered_on, self.sequence
+
+    @property
+    def order(self) -> tuple[date, int, str]:
+        """Its place among the deliveries of its partition, whenever it arrived."""
+        return self.delivered_on or date.min, self.sequence if self.sequence is not None else -1, self.file
 
     @property
     def fingerprint(self) -> str:
         """What changes when the file is written again, as far as the storage can tell."""
-        return f"{self.size} {self.modified.isoformat() if self.modified else ''} {self.etag or ''}"
+        kind = f" {self.oddity}" if self.oddity else ""
+        return f"{self.size} {self.modified.isoformat() if self.modified else ''} {self.etag or ''}{kind}"
 
     @property
     def age_seconds(self) -> float | None:
@@ -72,9 +88,8 @@ class Pattern:
     def __init__(self, text: str) -> None:
         self.text = text
         self.tokens = TOKEN.findall(text)
-        parts = TOKEN.split(text)  # literals at even places, tokens between them
-        expression = "".join(f"(?P<{part}>.+?)" if place % 2 else re.escape(part) for place, part in enumerate(parts))
-        self._expression = re.compile(expression + ("" if text.endswith(COMPRESSION) else r"(?:\.gz)?"))
+        self._strict = self._expression(TOKENS)
+        self._loose = self._expression(dict.fromkeys(TOKENS, ".+?"))
 
     def names(self, partition: str) -> tuple[str, ...]:
         """The names that a partition's delivery may have, where the partition alone decides them."""
@@ -83,8 +98,20 @@ class Pattern:
 
     def read(self, name: str) -> dict[str, str] | None:
         """What a name says for each token; None where it does not fit."""
-        found = self._expression.fullmatch(name)
+        found = self._strict.fullmatch(name)
         return found.groupdict() if found else None
+
+    def guess(self, name: str) -> dict[str, str] | None:
+        """What stands in the places of the tokens, whatever it is; None where the name is another one altogether."""
+        found = self._loose.fullmatch(name)
+        return found.groupdict() if found else None
+
+    def _expression(self, meanings: dict[str, str]) -> re.Pattern[str]:
+        parts = TOKEN.split(self.text)  # literals at even places, tokens between them
+        expression = "".join(
+            f"(?P<{part}>{meanings[part]})" if place % 2 else re.escape(part) for place, part in enumerate(parts)
+        )
+        return re.compile(expression + ("" if self.text.endswith(COMPRESSION) else r"(?:\.gz)?"), re.ASCII)
 
 
 class Landing:
@@ -99,31 +126,39 @@ class Landing:
         return re.sub(r"//[^/@]*@", "//", self.url)
 
     def names(self, folder: str) -> list[str]:
-        """The names of the files of a folder; none where there is no such folder."""
+        """The names in a folder, of whatever kind; none where there is no such folder."""
         with self._reachable(folder):
             self._files.invalidate_cache()
             try:
-                found = self._files.ls(self._path(folder), detail=True)
+                found = self._files.ls(self._path(folder), detail=False)
             except FileNotFoundError:
                 return []
-        return sorted(entry["name"].rsplit("/", 1)[-1] for entry in found if entry["type"] == "file")
+        return sorted(name.rstrip("/").rsplit("/", 1)[-1] for name in found)
 
     def facts(self, file: str) -> dict[str, Any] | None:
-        """Size, time and etag of a file as the storage tells them now; None where there is no such file."""
+        """Size, time and etag of a file as the storage tells them now; None where there is nothing of that name.
+
+        `oddity` says what it is where it is no file: a producer who made that will not mend it by waiting.
+        """
         with self._reachable(file):
             self._files.invalidate_cache()
             try:
                 found = self._files.info(self._path(file))
             except FileNotFoundError:
-                return None
+                return _odd("a link that leads nowhere") if self._is_link(file) else None
+            except OSError as error:
+                if error.errno != errno.ELOOP:
+                    raise
+                return _odd("a link that leads to itself")
         if found["type"] != "file":
-            return None
+            return _odd("a folder" if found["type"] == "directory" else "no file but a pipe, a socket or a device")
         times = (found.get(key) for key in ("mtime", "LastModified", "last_modified", "updated", "created"))
         tags = (found.get(key) for key in ("ETag", "etag", "md5Hash"))
         return {
             "size": found["size"],
             "modified": _instant(next((time for time in times if time is not None), None)),
             "etag": next((str(tag) for tag in tags if tag), None),
+            "oddity": None,
         }
 
     def delivery_of(self, known: Delivery) -> Delivery | None:
@@ -132,8 +167,11 @@ class Landing:
         return known.model_copy(update=facts) if facts else None
 
     def small_file(self, file: str) -> bytes | None:
-        """The content of a small file beside a delivery; None where there is none."""
-        with self._reachable(file):
+        """The content of a small file beside a delivery; None where there is none. Raises as `opened` does."""
+        facts = self.facts(file)
+        if facts and facts["oddity"]:
+            raise NotAFile(file, f"it is {facts['oddity']}.")
+        with self._reachable(file), self._readable(file):
             try:
                 with self._files.open(self._path(file), "rb") as stream:
                     return bytes(stream.read(LARGEST_SMALL_FILE))
@@ -142,10 +180,33 @@ class Landing:
 
     @contextmanager
     def opened(self, delivery: Delivery) -> Iterator[BinaryIO]:
-        """The bytes of a delivery, from front to end, in blocks of bounded size."""
+        """The bytes of a delivery, from front to end, in blocks of bounded size.
+
+        Raises NotAFile and NotReadable for what no waiting makes a file that can be read.
+        """
+        require_file(delivery)
         path = self._path(delivery.file)
-        with self._reachable(delivery.file), self._files.open(path, "rb", block_size=BLOCK_BYTES) as stream:
-            yield cast("BinaryIO", stream)
+        with self._reachable(delivery.file):
+            with self._readable(delivery.file):
+                stream = self._files.open(path, "rb", block_size=BLOCK_BYTES)
+            with stream:
+                yield cast("BinaryIO", stream)
+
+    @contextmanager
+    def _readable(self, file: str) -> Iterator[None]:
+        # The folder was listed, so the storage is there: it is this file that is closed.
+        try:
+            yield
+        except PermissionError as error:
+            raise NotReadable(
+                file,
+                f"it lies there and may not be read ({error.strerror or error}).",
+                fix="Have the producer let the platform's user read what it delivers; then run the partition again.",
+            ) from error
+
+    def _is_link(self, file: str) -> bool:
+        is_link = getattr(self._files, "islink", None)
+        return bool(is_link and is_link(self._path(file)))
 
     @contextmanager
     def _reachable(self, file: str) -> Iterator[None]:
@@ -185,26 +246,33 @@ def landing() -> Landing:
 
 
 def pending(contract: Contract, partitions: Sequence[str]) -> list[Delivery]:
-    """The deliveries that lie in the landing folder for these partitions, in order of partition, then name.
+    """The deliveries that lie in the landing folder for these partitions, by partition and then in their own order.
 
     For a dataset without days, every file of the pattern. Files whose name does not say a date where the
     pattern wants one are left out: `misnamed` names them.
     """
     root, pattern, folder = landing(), pattern_of(contract), contract.dataset
-    if "delivered" not in pattern.tokens and len(partitions) <= FEW:
+    if pattern.tokens == ["partition"] and len(partitions) <= FEW:
         names = [name for partition in partitions for name in pattern.names(partition)]
     else:
         names = root.names(folder)
     found = []
     for name in names:
         said = _said(pattern, name)
-        if said is None or said[0] not in partitions:
+        if said is None or said["partition"] not in partitions:
             continue
         facts = root.facts(f"{folder}/{name}")
         if facts:
-            place = {"partition": said[0], "delivered_on": said[1], "file": f"{folder}/{name}"}
-            found.append(Delivery(dataset=folder, **place, **facts))
-    return sorted(found, key=lambda delivery: (delivery.partition, delivery.file))
+            found.append(Delivery(dataset=folder, file=f"{folder}/{name}", **said, **facts))
+    return sorted(found, key=lambda delivery: (delivery.partition, delivery.order))
+
+
+def that_count(contract: Contract, found: Sequence[Delivery]) -> list[Delivery]:
+    """Those of a partition's deliveries that are to be loaded: every increment, or what is of the newest date."""
+    if contract.delivery is not None and contract.delivery.mode == "increment":
+        return list(found)
+    # Two files of one date are a question for the producer, so both are looked at before one is taken.
+    return [delivery for delivery in found if delivery.delivered_on == found[-1].delivered_on]
 
 
 def misnamed(contract: Contract, partition: str) -> list[str]:
@@ -213,7 +281,7 @@ def misnamed(contract: Contract, partition: str) -> list[str]:
     return [
         f"{contract.dataset}/{name}"
         for name in landing().names(contract.dataset)
-        if (said := pattern.read(name)) is not None
+        if (said := pattern.guess(name)) is not None
         and _said(pattern, name) is None
         and any(_is_written_otherwise(text, partition) for text in said.values())
     ]
@@ -229,6 +297,16 @@ def pattern_of(contract: Contract) -> Pattern:
     return Pattern(contract.delivery.landing)
 
 
+def require_file(delivery: Delivery) -> None:
+    """Raise NotAFile where what lies there is none: waiting for its mark, or reading it, would have no end."""
+    if delivery.oddity:
+        raise NotAFile(
+            delivery.file,
+            f"under the name of a delivery lies {delivery.oddity}.",
+            fix="Have the producer put the file itself there; then run the partition again.",
+        )
+
+
 def require_name(contract: Contract, delivery: Delivery) -> None:
     """Raise PartitionDenied where a delivery's name does not say the partition that it is to be loaded as."""
     pattern = pattern_of(contract)
@@ -240,10 +318,10 @@ def require_name(contract: Contract, delivery: Delivery) -> None:
             f"its name does not say of which day it is: the contract wants {pattern.text}, with days as YYYY-MM-DD.",
             fix=f"Have the producer deliver it as {example_name(pattern, delivery.partition)}.",
         )
-    if said[0] != delivery.partition:
+    if said["partition"] != delivery.partition:
         raise PartitionDenied(
             delivery.file,
-            f"it was to be loaded as partition {delivery.partition}, but its name says {said[0]}.",
+            f"it was to be loaded as partition {delivery.partition}, but its name says {said['partition']}.",
             fix="Run the partition that the name says, or have the producer deliver the file under its right name.",
         )
 
@@ -251,15 +329,19 @@ def require_name(contract: Contract, delivery: Delivery) -> None:
 def example_name(pattern: Pattern, partition: str) -> str:
     """A name that fits, for a message."""
     day = partition if partition != ALL else "2013-01-01"
-    return TOKEN.sub(day, pattern.text)
+    return TOKEN.sub(lambda token: "1" if token[1] == "sequence" else day, pattern.text)
 
 
-def _said(pattern: Pattern, name: str) -> tuple[str, date | None] | None:
-    """Partition and delivery date that a name says; None where it says none, or a day that is no date."""
+def _said(pattern: Pattern, name: str) -> dict[str, Any] | None:
+    """Partition, delivery date and sequence that a name says; None where it says none, or a day that is no date."""
     said = pattern.read(name)
-    if said is None or not all(_is_day(text) for text in said.values()):
+    if said is None or not all(_is_day(text) for part, text in said.items() if part != "sequence"):
         return None
-    return said.get("partition", ALL), date.fromisoformat(said["delivered"]) if "delivered" in said else None
+    return {
+        "partition": said.get("partition", ALL),
+        "delivered_on": date.fromisoformat(said["delivered"]) if "delivered" in said else None,
+        "sequence": int(said["sequence"]) if "sequence" in said else None,
+    }
 
 
 def _is_day(text: str) -> bool:
@@ -277,6 +359,10 @@ def _is_written_otherwise(text: str, partition: str) -> bool:
     if re.sub(r"\D", "", text) in (year + month + day, day + month + year, month + day + year):
         return True
     return sorted(int(number) for number in re.findall(r"\d+", text)) == sorted((int(year), int(month), int(day)))
+
+
+def _odd(what: str) -> dict[str, Any]:
+    return {"size": 0, "modified": None, "etag": None, "oddity": what}
 
 
 def _instant(told: Any) -> datetime | None:

@@ -10,14 +10,15 @@ copy of the rows with every rerun, in a table that is never rewritten.
 
 from __future__ import annotations
 
+import logging
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from interlock import logs
 from interlock.contracts.model import DriftPolicy
-from interlock.db.connection import statement
-from interlock.db.failures import translated
+from interlock.db.failures import Refusal, Refused, translated
 from interlock.ingestion import marks, quarantine
 from interlock.ingestion.copying import copy_records
 from interlock.ingestion.drift import drift_of, refusal
@@ -36,14 +37,19 @@ from interlock.ingestion.landing import (
     misnamed,
     pattern_of,
     pending,
+    require_file,
     require_name,
+    that_count,
 )
+from interlock.ingestion.records import Known, Records
 from interlock.ingestion.sources import opened
 
 if TYPE_CHECKING:
     from interlock.contracts.model import Contract
     from interlock.db.connection import Connection
     from interlock.ingestion.content import Content
+
+logger = logging.getLogger(__name__)
 
 EMPTY_HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -56,6 +62,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     QUARANTINED = "quarantined"  # refused, and kept as delivered
     ABSENT = "absent"  # nothing new, and what was accepted before stands
+    OUTDATED = "outdated"  # older than what is served: recorded, and nothing changes
 
 
 class LoadResult(BaseModel):
@@ -73,19 +80,6 @@ class LoadResult(BaseModel):
     error: DeliveryRefused | None = None
 
 
-class Known(BaseModel):
-    """The newest load of a partition."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    load_id: int
-    content_hash: str
-    bytes: int
-    rows: int
-    is_accepted: bool
-    needs_gate: bool
-
-
 class _Overtaken(Exception):
     """Another load of the same partition was committed meanwhile; it has to be compared with first."""
 
@@ -95,29 +89,19 @@ def load_partition(
 ) -> list[LoadResult]:
     """Bring what lies in the landing folder for one partition into raw, and say what became of each file.
 
-    Of a `full-partition` feed only the newest delivery counts. Increments are taken in order, and the first one
-    that is refused holds back those after it. Raises NotDelivered, NotComplete or LandingUnreachable where
+    Of a `full-partition` feed only the newest delivery counts. Increments are taken in their own order, and the first
+    one that is refused holds back those after it. Raises NotDelivered, NotComplete or LandingUnreachable where
     waiting may help; nothing is recorded against the producer then.
     """
     work = Loading(connection, run_id, token, contract)
-    found = pending(contract, [partition])
-    is_increment = contract.delivery is not None and contract.delivery.mode == "increment"
-    if not is_increment:
-        # Two files of one date are a question for the producer, so both are looked at before one is taken.
-        found = [delivery for delivery in found if delivery.delivered_on == found[-1].delivered_on]
-    wrong = _wrong_names(contract, partition, found)
-    if wrong is not None:
-        return [work.refuse(partition, wrong.evidence["file"], wrong)]
-    if not found:
-        return [work.absent(partition)]
-    if not is_increment:
-        return [work.load(found[-1])]
-    results = []
-    for delivery in work.unknown(found):
-        results.append(work.load(delivery))
-        if results[-1].error is not None:
-            break
-    return results or [work.standing(partition)]
+    with logs.bound(dataset=contract.dataset, partition=partition):
+        found = that_count(contract, pending(contract, [partition]))
+        wrong, which = _wrong_names(contract, partition, found)
+        if wrong is not None:
+            return [work.refuse(partition, wrong, *which)]
+        if contract.delivery is not None and contract.delivery.mode == "increment":
+            return work.increments(partition, found)
+        return [work.load(found[-1]) if found else work.absent(partition)]
 
 
 def load(connection: Connection, run_id: int, token: int, contract: Contract, delivery: Delivery) -> LoadResult:
@@ -137,33 +121,47 @@ class Loading:
         self._run = (run_id, token)
         self._contract = contract
         self._landing = landing()
+        self._records = Records(connection, self._run, contract)
+        self._newest_made = 0
 
     def load(self, delivery: Delivery) -> LoadResult:
         """See the function `load`."""
-        try:
-            with translated():
-                return self._load(delivery)
-        except ColumnsDrifted as drifted:
-            if drifted.evidence.pop("decision") is DriftPolicy.QUARANTINE:
-                return self._quarantine(delivery, drifted)
-            return self.refuse(delivery.partition, delivery.file, drifted)
-        except DeliveryRefused as refused:
-            return self.refuse(delivery.partition, delivery.file, refused)
+        with logs.bound(dataset=delivery.dataset, partition=delivery.partition):
+            result = self._loaded(delivery)
+            with logs.bound(load=result.load_id):
+                logger.info("%s: %s, %s rows", delivery.file, result.outcome, f"{result.rows:,}")
+        return result
 
-    def refuse(self, partition: str, file: str, refused: DeliveryRefused) -> LoadResult:
+    def increments(self, partition: str, found: list[Delivery]) -> list[LoadResult]:
+        """Load the increments of a partition that are new, or that were written again since they were accepted.
+
+        Where nothing new came but a finding is open, what is served goes to the gate once more: it may clear now.
+        """
+        with translated():
+            self._records.withdraw(partition, found)
+            known = self._records.accepted(partition)
+        if not found:
+            return [self.absent(partition)]
+        results: list[LoadResult] = []
+        for delivery in found:
+            if (delivery.file, delivery.fingerprint) in known:
+                continue
+            results.append(self.load(delivery))
+            if results[-1].error is not None:
+                return results
+        if any(result.outcome is not Outcome.DUPLICATE for result in results):
+            return results
+        return [*results, self.standing(partition)]
+
+    def refuse(self, partition: str, refused: DeliveryRefused, *deliveries: Delivery) -> LoadResult:
         """Record a refusal: the partition is unsafe from here on, unless its contract serves the last good version."""
-        with translated():
-            self._record_refusal(partition, file, refused, Outcome.REFUSED, None)
-        return LoadResult(outcome=Outcome.REFUSED, partition=partition, file=file, error=refused)
-
-    def unknown(self, deliveries: list[Delivery]) -> list[Delivery]:
-        """The increments that are new or were written again since they were accepted."""
-        with translated():
-            known = self._connection.execute(
-                statement("ingestion/known_increments.sql"),
-                {"dataset": self._contract.dataset, "partition": deliveries[0].partition},
-            ).fetchall()
-        return [delivery for delivery in deliveries if (delivery.file, delivery.fingerprint) not in known]
+        first, *others = deliveries or (None,)
+        with translated(), self._connection.transaction():
+            for other in others:
+                self._records.write(Outcome.REFUSED, partition, other)
+            self._records.refuse(Outcome.REFUSED, partition, refused, first)
+        logger.warning("refused: %s", refused.message)
+        return LoadResult(outcome=Outcome.REFUSED, partition=partition, file=refused.evidence["file"], error=refused)
 
     def absent(self, partition: str) -> LoadResult:
         """What the contract decides about a partition without a file.
@@ -177,17 +175,17 @@ class Loading:
         pattern = pattern_of(contract)
         name = f"{contract.dataset}/{example_name(pattern, partition)}"
         with translated(), self._connection.transaction():
-            known = self._newest(partition, None)
+            known = self._records.newest(partition, None)
             if known is not None:
                 if known.is_accepted:
-                    self._record(partition, None, None, "absent", None)
+                    self._records.write(Outcome.ABSENT, partition)
                     return self._result(Outcome.ABSENT, partition, None, known)
-                self._record(partition, None, known.content_hash, "absent", known.load_id)
+                self._records.write(Outcome.ABSENT, partition, known=known)
                 return self._result(Outcome.LOADED, partition, None, known)
             if contract.delivery is not None and contract.delivery.absent == "accept":
-                load_id = self._begin(partition, None, f"{name} (absent)")
-                self._finish(load_id, 0, 0, EMPTY_HASH, None)
-                self._record(partition, None, EMPTY_HASH, "absent", load_id)
+                load_id = self._records.begin(partition, None, f"{name} (absent)")
+                self._records.finish(load_id, 0, 0, EMPTY_HASH, None)
+                self._records.write(Outcome.ABSENT, partition, known=self._records.newest(partition, None))
                 return LoadResult(
                     outcome=Outcome.LOADED, partition=partition, file=None, load_id=load_id, content_hash=EMPTY_HASH
                 )
@@ -200,22 +198,54 @@ class Loading:
     def standing(self, partition: str) -> LoadResult:
         """Increments that were all accepted before: nothing changes, but what is open on them is judged again."""
         with translated():
-            known = self._newest(partition, None)
+            known = self._records.newest(partition, None)
             assert known is not None  # noqa: S101  (increments are known from their loads)
-            self._record(partition, None, known.content_hash, "duplicate", known.load_id)
+            self._records.write(Outcome.DUPLICATE, partition, known=known)
         outcome = Outcome.LOADED if known.needs_gate else Outcome.DUPLICATE
         return self._result(outcome, partition, None, known)
 
+    def _loaded(self, delivery: Delivery) -> LoadResult:
+        try:
+            with translated():
+                served = self._records.served_delivery(delivery.partition)
+                if served is not None and delivery.delivered_on is not None and delivery.delivered_on < served:
+                    return self._outdated(delivery)
+                return self._load(delivery)
+        except ColumnsDrifted as drifted:
+            if drifted.evidence.pop("decision") is DriftPolicy.QUARANTINE:
+                return self._quarantine(delivery, drifted)
+            return self.refuse(delivery.partition, drifted, delivery)
+        except DeliveryRefused as refused:
+            return self.refuse(delivery.partition, refused, delivery)
+        except Refused as refused:
+            if refused.refusal is not Refusal.OUTDATED:  # the newer one was accepted after the first look
+                raise
+            return self._outdated(delivery)
+
+    def _outdated(self, delivery: Delivery) -> LoadResult:
+        """A snapshot that is older than the one that is served must not undo it; nothing about it is wrong."""
+        with translated():
+            served = self._records.served_delivery(delivery.partition)
+            said = (
+                f"{delivery.file}: it is the delivery of {delivery.delivered_on}, and the one that is served is newer "
+                f"({served}). It was not loaded and changes nothing."
+            )
+            error = {"code": "Outdated", "message": said}
+            self._records.write(Outcome.OUTDATED, delivery.partition, delivery, error=error)
+        logger.warning("%s", said)
+        return LoadResult(outcome=Outcome.OUTDATED, partition=delivery.partition, file=delivery.file)
+
     def _load(self, delivery: Delivery) -> LoadResult:
         require_name(self._contract, delivery)
+        require_file(delivery)
         policy = self._contract.delivery.mark if self._contract.delivery else "none"
         mark = marks.mark_of(self._landing, delivery, policy)
         if mark is None:
             marks.settle(self._landing, delivery)
-        known = self._newest(delivery.partition, delivery)
+        known = self._records.newest(delivery.partition, delivery, self._newest_made)
         if known is not None and self._is_same(delivery, mark, known):
             marks.require_match(self._landing, delivery, mark, known.rows, known.content_hash)
-            self._record(delivery.partition, delivery.file, known.content_hash, "duplicate", known.load_id)
+            self._records.write(Outcome.DUPLICATE, delivery.partition, delivery, known=known)
             outcome = Outcome.LOADED if known.needs_gate else Outcome.DUPLICATE
             return self._result(outcome, delivery.partition, delivery.file, known)
         try:
@@ -227,19 +257,21 @@ class Loading:
         """Append a delivery as a new load; _Overtaken where another run's load came in between."""
         with self._connection.transaction():
             # Its lock is waited for before anything is compared, so that what was loaded meanwhile is seen.
-            load_id = self._begin(delivery.partition, delivery, delivery.file)
-            if self._newest(delivery.partition, delivery) != known:
+            load_id = self._records.begin(delivery.partition, delivery, delivery.file)
+            if self._records.newest(delivery.partition, delivery, self._newest_made) != known:
                 raise _Overtaken
             content, rows = self._copy(delivery)
             marks.require_unchanged(self._landing, delivery)
             marks.require_match(self._landing, delivery, mark, rows, content.sha256)
             if rows == 0:
                 self._require_rows_optional(delivery)
-            self._finish(load_id, rows, content.size, content.sha256, delivery.fingerprint)
-            return LoadResult(
-                outcome=Outcome.LOADED, partition=delivery.partition, file=delivery.file, load_id=load_id, rows=rows,
-                bytes=content.size, content_hash=content.sha256,
-            )  # fmt: skip
+            self._records.finish(load_id, rows, content.size, content.sha256, delivery.fingerprint)
+        # What waits from an earlier run for its gate is older now, and is loaded again to come after this one.
+        self._newest_made = load_id
+        return LoadResult(
+            outcome=Outcome.LOADED, partition=delivery.partition, file=delivery.file, load_id=load_id, rows=rows,
+            bytes=content.size, content_hash=content.sha256,
+        )  # fmt: skip
 
     def _copy(self, delivery: Delivery) -> tuple[Content, int]:
         from psycopg.sql import Identifier
@@ -279,55 +311,13 @@ class Loading:
             with translated(), self._connection.transaction():
                 kept = quarantine.keep(self._connection, self._run, self._contract, delivery, self._landing)
                 drifted.evidence.update(kept.model_dump())
-                self._record_refusal(delivery.partition, delivery.file, drifted, Outcome.QUARANTINED, kept.content_hash)
+                self._records.refuse(Outcome.QUARANTINED, delivery.partition, drifted, delivery, kept.content_hash)
         except DeliveryRefused as unreadable:
             drifted.evidence["not_kept"] = unreadable.message
-            return self.refuse(delivery.partition, delivery.file, drifted)
+            return self.refuse(delivery.partition, drifted, delivery)
         return LoadResult(
             outcome=Outcome.QUARANTINED, partition=delivery.partition, file=delivery.file, rows=kept.lines,
             content_hash=kept.content_hash, error=drifted,
-        )  # fmt: skip
-
-    def _begin(self, partition: str, delivery: Delivery | None, source_file: str) -> int:
-        row = self._connection.execute(
-            "select interlock.begin_load(%s, %s, %s, %s, %s, %s, '')",
-            [*self._run, self._contract.dataset, partition, delivery.delivered_on if delivery else None, source_file],
-        ).fetchone()
-        return int(row[0]) if row else 0
-
-    def _finish(self, load_id: int, rows: int, size: int, sha256: str, fingerprint: str | None) -> None:
-        self._connection.execute(
-            "select interlock.finish_load(%s, %s, %s, %s, %s)", [load_id, rows, size, sha256, fingerprint]
-        )
-
-    def _newest(self, partition: str, delivery: Delivery | None) -> Known | None:
-        row = self._connection.execute(
-            statement("ingestion/newest_load.sql"),
-            {
-                "dataset": self._contract.dataset,
-                "partition": partition,
-                "delivered_on": delivery.delivered_on if delivery else None,
-            },
-        ).fetchone()
-        return Known(**dict(zip(Known.model_fields, row, strict=True))) if row else None
-
-    def _record(self, partition: str, file: str | None, sha256: str | None, outcome: str, load_id: int | None) -> None:
-        self._connection.execute(
-            "select interlock.record_delivery(%s, %s, %s, %s, %s, %s, %s, %s)",
-            [*self._run, self._contract.dataset, partition, file, sha256, outcome, load_id],
-        )
-
-    def _record_refusal(
-        self, partition: str, file: str, refused: DeliveryRefused, outcome: Outcome, sha256: str | None
-    ) -> None:
-        from psycopg.types.json import Jsonb
-
-        self._connection.execute(
-            "select interlock.refuse_delivery(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [
-                *self._run, self._contract.dataset, partition, file, sha256, outcome.value,
-                refused.code, refused.message, refused.fix, Jsonb(refused.evidence),
-            ],
         )  # fmt: skip
 
     def _result(self, outcome: Outcome, partition: str, file: str | None, known: Known) -> LoadResult:
@@ -337,28 +327,33 @@ class Loading:
         )  # fmt: skip
 
 
-def _wrong_names(contract: Contract, partition: str, found: list[Delivery]) -> DeliveryRefused | None:
+def _wrong_names(
+    contract: Contract, partition: str, found: list[Delivery]
+) -> tuple[DeliveryRefused | None, tuple[Delivery, ...]]:
     """Files that cannot be taken for what they are: two that claim one place, or a name that denies the partition."""
-    by_date: dict[object, Delivery] = {}
+    claimed: dict[object, Delivery] = {}
     for delivery in found:
-        other = by_date.setdefault(delivery.delivered_on, delivery)
+        other = claimed.setdefault(delivery.increment, delivery)
         if other is not delivery:
-            return AmbiguousDelivery(
+            ambiguous = AmbiguousDelivery(
                 delivery.file,
                 f"it and {other.file} both claim to be the delivery of partition {partition}.",
                 fix="Have the producer leave only the one that counts; then run the partition again.",
                 other=other.file,
             )
-    if found and partition != "all":
-        return None
+            return ambiguous, (delivery, other)
+    is_increment = contract.delivery is not None and contract.delivery.mode == "increment"
+    if found and partition != "all" and not is_increment:  # nothing is missing, so nothing is looked for
+        return None, ()
     wrong = misnamed(contract, partition)
     if not wrong:
-        return None
+        return None, ()
     pattern = pattern_of(contract)
-    return PartitionDenied(
+    denied = PartitionDenied(
         wrong[0],
         f"it lies in the landing folder, but its name denies that it is a delivery of {partition}: "
-        f"the contract wants {pattern.text}, with a real day as YYYY-MM-DD.",
+        f"the contract wants {pattern.text}, with a real day as YYYY-MM-DD and a sequence in digits.",
         fix=f"Have the producer deliver it as {example_name(pattern, partition)}.",
         others=wrong[1:10],
     )
+    return denied, ()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from interlock.ingestion.errors import MarkMismatch, MarkUnreadable, NotComplete
+from interlock.ingestion.errors import DeliveryRefused, MarkMismatch, MarkUnreadable, NotComplete
 
 if TYPE_CHECKING:
     from interlock.ingestion.landing import Delivery, Landing
@@ -39,7 +39,14 @@ def mark_of(landing: Landing, delivery: Delivery, policy: str) -> Mark | None:
     if policy == "none":
         return None
     name = delivery.file + SUFFIX
-    content = landing.small_file(name)
+    try:
+        content = landing.small_file(name)
+    except DeliveryRefused as error:
+        raise MarkUnreadable(
+            delivery.file,
+            f"its completion mark cannot be read: {error.message}",
+            fix=f"Have the producer write {name} as a file that may be read.",
+        ) from error
     if content is None:
         if policy == "required":
             raise NotComplete(

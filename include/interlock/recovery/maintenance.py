@@ -6,7 +6,11 @@ asks for it. This module asks, detaches the tables, and says what it did and wha
 `drop table` on an attached version waits behind every reader of the published table, and every later reader waits
 behind it. So a version is first condemned, then detached CONCURRENTLY, which no reader notices, and dropped when
 nobody can see it any more. Each step is a transaction of its own: whoever kills it leaves a version that nothing can
-serve, and the next time begins with what the last one left.
+serve, and the next time begins with what the last one left. PostgreSQL detaches CONCURRENTLY for the owner alone, and
+from no function or procedure, so this one step needs the administrator's login and cannot be lent to the operator.
+
+The table of a month stays, should its last version be pruned: it costs a reader nothing, and to drop it would race with
+the publish that is about to attach the next one.
 """
 
 from __future__ import annotations
@@ -68,6 +72,7 @@ class Report(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dry_run: bool
+    ended_runs: int  # that had never ended, and that nobody had taken up again for a day
     pruned: tuple[Pruned, ...]
     left: tuple[Left, ...]
 
@@ -91,10 +96,12 @@ def maintain(by: str, *, dry_run: bool = False) -> Report:
     Raises TransientFailure where another maintenance is at work.
     """
     with translated(), _alone() as connection:
+        ended = _lost_runs(connection, dry_run)
         parts = [_workspaces(connection, dry_run), _versions(connection, by, dry_run), _history(connection, dry_run)]
         parts.append(_logs(dry_run))
         report = Report(
             dry_run=dry_run,
+            ended_runs=ended,
             pruned=tuple(item for done, _ in parts for item in done if item.count),
             left=tuple(item for _, left in parts for item in left),
         )
@@ -123,6 +130,13 @@ def _alone() -> Iterator[Connection]:
         if connection.execute("select pg_try_advisory_lock(%s)", [MAINTENANCE_LOCK]).fetchone() != (True,):
             raise TransientFailure("Another maintenance is at work on this database.", fix="Wait until it has ended.")
         yield connection
+
+
+def _lost_runs(connection: Connection, dry_run: bool) -> int:
+    """Runs whose process died and that nobody has taken up again: ended, so that they keep nothing any longer."""
+    with connection.transaction(force_rollback=dry_run):
+        row = connection.execute("select interlock.end_lost_runs()").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _workspaces(connection: Connection, dry_run: bool) -> Part:
@@ -247,9 +261,12 @@ def _history(connection: Connection, dry_run: bool) -> Part:
     done: list[Pruned] = []
     steps: list[tuple[str, int | None, tuple[str, ...]]] = [
         ("prune_quarantine", configured.keep_quarantine_days, ("quarantined deliveries", "lines of those")),
-        ("prune_runs", configured.keep_runs_days, ("phases of finished runs", "pins of those", "done rebuilds")),
+        ("prune_row_quarantine", configured.keep_quarantine_days,
+         ("quarantined rows whose load is gone", "done replays")),
+        ("prune_runs", configured.keep_runs_days,
+         ("phases of finished runs", "pins of those", "done rebuilds", "records of refused runs")),
         ("prune_notices", configured.keep_runs_days, ("notices that were sent",)),
-        ("prune_records", configured.keep_records_days, ("events", "verdicts", "records of deliveries", "accounts")),
+        ("prune_records", configured.keep_records_days, ("verdicts", "records of deliveries", "accounts")),
     ]  # fmt: skip
     for function, days, names in steps:
         if days is None:

@@ -1,7 +1,8 @@
-"""Queued rebuilds: what was built from an input that has been replaced since, carried out through the ordinary chain.
+"""Queued rebuilds: what was built from an input that was replaced, or delivered late, carried out through the chain.
 
-The publish that replaced the input queued the rebuild in its own transaction, so none can be
-forgotten; one that keeps failing is left to a person after a few attempts, still unsafe.
+The publish that replaced the input queued the rebuild in its own transaction, so none can be forgotten; what was
+delivered late is looked for first (`recovery.late`). One that keeps failing is left to a person after a few attempts,
+still unsafe.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 
+from interlock import logs
 from interlock.db.connection import Role, connect, statement
 from interlock.errors import InterlockError, PermanentFailure
 from interlock.pipeline import chain
 from interlock.pipeline.chain import Report
 from interlock.pipeline.hindrances import Blocked, failure_message, where_to_look
+from interlock.recovery import late
 
 logger = logging.getLogger(__name__)
 
@@ -33,12 +36,12 @@ def pending() -> dict[str, list[str]]:
 def carry_out(by: str) -> list[Report]:
     """Run every queued rebuild once, domain by domain; again as long as one of them has queued another.
 
-    A partition that another run holds waits for the next time. Raises, after all were tried, where one
-    could not be run at all.
+    What was delivered late is found and queued first. A partition that another run holds waits for the next time.
+    Raises, after all were tried, where one could not be run at all, or a landing folder not be looked at.
     """
     tried: set[tuple[str, str]] = set()
     reports: list[Report] = []
-    failures: list[InterlockError] = []
+    failures: list[InterlockError] = late.queue()
     while queued := {
         domain: rest
         for domain, partitions in pending().items()
@@ -50,7 +53,8 @@ def carry_out(by: str) -> list[Report]:
             try:
                 reports.append(chain.run(domain, partitions, trigger="rebuild", by=by))
             except InterlockError as error:
-                logger.warning("rebuilds of %s (%s) were not carried out: %s", domain, ", ".join(partitions), error)
+                with logs.bound(domain=domain, partition=partitions[0] if len(partitions) == 1 else None):
+                    logger.warning("rebuilds of %s (%s) were not carried out: %s", domain, ", ".join(partitions), error)
                 failures.append(error)
     if failures:
         raise failures[0]

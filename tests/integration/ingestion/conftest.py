@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from psycopg.types.json import Jsonb
+from tests.integration.conftest import DATASETS, RAW_COLUMNS
 
 from interlock.contracts.model import Column, Contract, Delivery, Drift, Grain, Layer, Partition
 from interlock.db.connection import Role
@@ -22,12 +24,18 @@ if TYPE_CHECKING:
     from interlock.ingestion.loads import LoadResult
 
 DAY = "2013-01-05"
+LANDING = {
+    "orders": "orders_{partition}.csv",
+    "sizes": "sizes_{delivered}.csv",
+    "refunds": "refunds_{partition}_{delivered}_{sequence}.csv",
+    "colours": "colours_{delivered}.csv",
+}
 TYPES = {"id": "integer", "day": "date", "amount": "number"}
 
 
 def contract_of(dataset: str = "orders", *, drift: dict[str, str] | None = None, **delivery: Any) -> Contract:
-    """The contract of a raw dataset of the hand-driven platform."""
-    is_daily = dataset == "orders"
+    """The contract of a raw dataset: of the hand-driven platform, or one that is registered for these tests."""
+    is_daily = dataset in ("orders", "refunds")
     columns = tuple(
         Column(name=name, logical_type=kind, physical_type="text", value_type="text") for name, kind in TYPES.items()
     )
@@ -36,8 +44,8 @@ def contract_of(dataset: str = "orders", *, drift: dict[str, str] | None = None,
         partition=Partition(grain=Grain.DAY if is_daily else Grain.ALL), columns=columns,
         delivery=Delivery(
             **{
-                "mode": "full-partition" if is_daily else "increment",
-                "landing": f"{dataset}_{{partition}}.csv" if is_daily else f"{dataset}_{{delivered}}.csv",
+                "mode": "increment" if dataset in ("sizes", "refunds") else "full-partition",
+                "landing": LANDING[dataset],
                 "null": ("NA", ""),
                 **delivery,
             }
@@ -128,6 +136,18 @@ class Feed:
         return list(self.platform.reasons(self.contract.dataset, self.partition))
 
 
+def register(feed: Feed) -> None:
+    """Make a feed known that the hand-driven platform lacks: increments of a day, or snapshots without days."""
+    contract = feed.contract
+    definition = {
+        "name": contract.dataset, "domain": contract.domain, "layer": "raw", "grain": contract.partition.grain.value,
+        "is_increment": contract.delivery is not None and contract.delivery.mode == "increment",
+        "columns": RAW_COLUMNS, "on_gate_failure": "withhold", "lease": "P7D", "owner": "shop-team",
+        "contract_version": "1.0.0", "content_digest": "c1", "clause_digest": "d1", "clauses": ["rows", "keys"],
+    }  # fmt: skip
+    feed.platform.call(Role.OPERATOR, "register_dataset", Jsonb(definition), "tester")
+
+
 def age(path: Path) -> None:
     """Let a file look as if it had been written a minute ago, so that nobody waits for it to settle."""
     now = path.stat().st_mtime
@@ -144,6 +164,8 @@ def feed_of(platform: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
     def made(*arguments: Any, **changes: Any) -> Feed:
         feed = Feed(platform, landing, contract_of(*arguments, **changes))
+        if feed.contract.dataset not in DATASETS:
+            register(feed)
         feed.admit()
         return feed
 

@@ -22,6 +22,11 @@ def named(name: str, outcome: Refused | Waits | Loaded) -> Kind:
     return Kind(raw, outcome, files=lambda day: {name: day.raw})
 
 
+def no_file(what: str) -> Refused:
+    """What becomes of something else that lies under the name of a delivery: no waiting makes a file of it."""
+    return Refused(errors.NotAFile, f"under the name of a delivery lies {what}")
+
+
 def marked(mark: Callable[[Day], bytes], outcome: Refused | Waits | Loaded) -> Kind:
     """The good file with a completion mark."""
     return Kind(raw, outcome, files=lambda day: {"flights_{day}.csv": day.raw, "flights_{day}.csv.done": mark(day)})
@@ -101,13 +106,13 @@ NAMES = {
     "another suffix": named("flights_{day}.txt", NOWHERE),
     "a copy of a file manager": named("flights_{day} (1).csv", NOWHERE),
     "two files of one day": Kind(raw, Refused(errors.AmbiguousDelivery, "both claim"), files=two),
-    "a folder in place of a file": Kind(raw, NOWHERE, lay=folder),
-    "a named pipe in place of a file": Kind(raw, NOWHERE, lay=pipe),
-    "a link that leads to itself": Kind(raw, Waits(errors.LandingUnreachable, "could not be read"), lay=loop),
-    "a link that leads nowhere": Kind(raw, NOWHERE, lay=dangling),
+    "a folder in place of a file": Kind(raw, no_file("a folder"), lay=folder),
+    "a named pipe in place of a file": Kind(raw, no_file("no file but a pipe"), lay=pipe),
+    "a link that leads to itself": Kind(raw, no_file("a link that leads to itself"), lay=loop),
+    "a link that leads nowhere": Kind(raw, no_file("a link that leads nowhere"), lay=dangling),
     "a link that leads to the file": Kind(raw, Loaded(), lay=link),
     "a file that nobody may read": Kind(
-        raw, Waits(errors.LandingUnreachable, "Permission denied"), lay=locked, is_unprivileged=True
+        raw, Refused(errors.NotReadable, "may not be read .*Permission denied"), lay=locked, is_unprivileged=True
     ),
     "a file that grows": Kind(raw, Waits(errors.NotComplete, "still being written"), lay=fresh, meanwhile=growing),
     "a file that vanishes": Kind(raw, Waits(errors.NotComplete, "then gone"), lay=fresh, meanwhile=Path.unlink),

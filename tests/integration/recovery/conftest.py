@@ -27,6 +27,7 @@ AGING = {
     "notice": ("created_at", "sent_at"),
     "rebuild": ("requested_at", "done_at"),
     "cause": ("opened_at", "cleared_at"),
+    "quarantined_row": ("quarantined_at",),
 }
 
 

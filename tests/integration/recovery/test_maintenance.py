@@ -13,7 +13,6 @@ from interlock.cli import app
 from interlock.db.connection import Role
 from interlock.errors import TransientFailure
 from interlock.recovery import maintenance
-from interlock.settings import settings
 
 DAY, NEXT = "2013-01-05", "2013-01-06"
 NEED = "a reader has been in the published table since before"
@@ -330,119 +329,6 @@ def test_a_candidate_over_several_months_goes_with_all_its_tables(filled, owner,
     maintenance.maintain("tester")
     named = "select count(*) from pg_class where relname like %s"
     assert owner.execute(named, [f"fct\\_orders\\_\\_v{held}%"]).fetchone() == (0,)
-
-
-def test_workspaces_of_dead_runs_go_and_those_that_may_be_come_back_to_stay(filled, owner, age):
-    dead, alive = filled.admit("shop", DAY, lease="1 ms"), filled.admit("shop", NEXT, lease="900 days")
-    filled.as_(Role.ADMIN).execute("select interlock.open_workspace(%s, %s)", [alive.run_id, alive.token])
-    filled.as_(Role.ADMIN).execute(f"create schema run_{dead.run_id} authorization interlock_owner".encode())
-    age(filled, 2)
-    paused = filled.admit("weather", DAY)
-    filled.workspace(paused)
-    filled.call(Role.OPERATOR, "finish_run", paused.run_id, "failed", "waits")
-    assert pruned(maintenance.maintain("tester"))["workspaces of dead runs"] >= 1
-    names = {name for (name,) in owner.execute(r"select nspname from pg_namespace where nspname like 'run\_%'")}
-    assert f"run_{dead.run_id}" not in names
-    assert {f"run_{alive.run_id}", f"run_{paused.run_id}"} <= names
-    with pytest.raises(psycopg.Error, match="may still come back"):
-        filled.call(Role.OPERATOR, "prune_workspace", alive.run_id)
-
-
-def test_quarantined_deliveries_go_when_nothing_is_open_on_their_partition(filled, owner, age):
-    run = filled.admit("shop", DAY)
-    loader = filled.as_(Role.LOADER)
-    for day in (DAY, NEXT):
-        filled.as_(Role.OPERATOR)
-        with loader.transaction():
-            loader.execute("create temp sequence if not exists interlock_row_number")
-            claimed = run if day == DAY else filled.admit("shop", NEXT)
-            arguments = [claimed.run_id, claimed.token, "orders", day, "orders.csv", "hash"]
-            kept, _ = loader.execute(
-                "select * from interlock.open_quarantine(%s, %s, %s, %s, %s, %s)", arguments
-            ).fetchone()
-            loader.execute("insert into raw_shop.quarantined_line (line) values ('a'), ('b')")
-            loader.execute("select interlock.close_quarantine(%s, 2)", [kept])
-        if day == NEXT:
-            loader.execute(
-                "select interlock.refuse_delivery("
-                "%s, %s, 'orders', %s, 'orders.csv', 'hash', 'quarantined', 'Drift', 'm', 'c', '{}')",
-                [claimed.run_id, claimed.token, day],
-            )
-        filled.finish(claimed)
-    age(filled)
-    report = pruned(maintenance.maintain("tester"))
-    assert (report["quarantined deliveries"], report["lines of those"]) == (1, 2)
-    assert owner.execute("select count(*) from raw_shop.quarantined_line").fetchone() == (2,)
-    assert owner.execute("select partition from interlock.quarantined_delivery").fetchall() == [(NEXT,)]
-
-
-def test_phases_and_notices_go_and_those_of_open_causes_stay(filled, owner, age):
-    held = filled.admit("shop", NEXT)
-    for run in (filled.admit("shop", DAY), held):
-        phase, _ = filled.call(Role.OPERATOR, "start_phase", run.run_id, "build", "30 min")
-        filled.call(Role.OPERATOR, "end_phase", phase, "completed", 1)
-    [(version, token)] = [
-        (
-            filled.rows(
-                Role.OPERATOR,
-                "select version from interlock.safety where dataset = 'fct_orders' and partition = %s",
-                NEXT,
-            )[0][0],
-            filled.rows(Role.OPERATOR, "select token from interlock.run where run_id = %s", held.run_id)[0][0],
-        )
-    ]
-    held.token = token
-    filled.fail(held, version, NEXT)
-    owner.execute("update interlock.run set state = 'failed', finished_at = now()")
-    owner.execute("delete from interlock.claim")
-    owner.execute("update interlock.notice set sent_at = now()")
-    age(filled)
-    report = pruned(maintenance.maintain("tester"))
-    assert owner.execute("select distinct run_id from interlock.phase").fetchall() == [(held.run_id,)]
-    assert report["phases of finished runs"] == 1
-    last = "select count(distinct (dataset_id, partition)), count(*) from interlock.notice where kind = 'unsafe'"
-    kept = owner.execute(last).fetchone()
-    assert kept[0] == kept[1] > 0  # the newest about each partition
-
-
-def test_records_stay_unless_a_retention_is_set_for_them(filled, owner, replaced, monkeypatch):
-    counts = "select (select count(*) from interlock.verdict), (select count(*) from interlock.delivery)"
-    before = owner.execute(counts).fetchone()
-    maintenance.maintain("tester")
-    assert owner.execute(counts).fetchone() == before
-    monkeypatch.setenv("INTERLOCK_KEEP_RECORDS_DAYS", "30")
-    settings.cache_clear()
-    said = pruned(maintenance.maintain("tester"))
-    assert {"events", "verdicts", "records of deliveries", "accounts"} <= said.keys()
-    verdicts, _ = owner.execute(counts).fetchone()
-    assert verdicts == before[0] - said["verdicts"]
-    served = (
-        "select count(*) from interlock.partition p left join interlock.verdict v using (verdict_id)"
-        " where p.version is not null and v.verdict_id is null"
-    )
-    assert owner.execute(served).fetchone() == (0,)
-    assert filled.amounts("fct_orders", DAY) == [40]
-    filled.rows(Role.CONSUMER, "select interlock.ask('fct_orders', %s)", DAY)
-
-
-def test_task_logs_go_by_age_and_nothing_else_does(filled):
-    logs = settings().state / "logs"
-    old, young, other = (
-        logs / name
-        for name in ("dag_id=a/run_id=1/task_id=t/attempt=1.log", "dag_id=a/run_id=2/attempt=1.log", "postgres.log")
-    )
-    for file in (old, young, other):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("said")
-    for file in (old, other):
-        os.utime(file, (0, 0))
-    assert pruned(maintenance.maintain("tester", dry_run=True)) == {"files of task logs": 1}
-    assert old.exists()
-    maintenance.maintain("tester")
-    assert not old.exists()
-    assert not (logs / "dag_id=a" / "run_id=1").exists()
-    assert young.exists()
-    assert other.exists()
 
 
 def test_a_maintenance_is_due_once_a_day(filled, age):

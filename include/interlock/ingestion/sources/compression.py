@@ -12,8 +12,9 @@ from collections.abc import Generator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, cast
 
-from interlock.ingestion.errors import BrokenCompression, EmptyFile
+from interlock.ingestion.errors import BrokenCompression, EmptyFile, TooLarge
 from interlock.ingestion.sources import CHUNK_BYTES
+from interlock.settings import settings
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -33,7 +34,8 @@ NAME_FIX = "Have the producer deliver it again with a name that fits: .gz at its
 def content_chunks(file: str, stream: BinaryIO) -> Generator[bytes]:
     """The decompressed content, from front to end, `CHUNK_BYTES` at a time.
 
-    Raises BrokenCompression, and EmptyFile where there are not even the bytes of an empty gzip file.
+    Raises BrokenCompression, EmptyFile where there are not even the bytes of an empty gzip file, and TooLarge as soon
+    as there is more than a file may hold.
     """
     is_compressed = _filled(stream, len(MAGIC)) == MAGIC
     stream.seek(0)
@@ -49,7 +51,19 @@ def content_chunks(file: str, stream: BinaryIO) -> Generator[bytes]:
             if not size:
                 _refuse_other_kinds(file, chunk)
             size += len(chunk)
+            require_allowed(file, size)
             yield chunk
+
+
+def require_allowed(file: str, size: int) -> None:
+    """Raise TooLarge where that many bytes of content are more than one file may hold."""
+    largest = settings().largest_delivery_mb
+    if size > largest << 20:
+        raise TooLarge(
+            file,
+            f"its content is larger than {largest:,} MiB: no more of it was read, and nothing of it was loaded.",
+            fix="Have the producer deliver it in smaller files, or raise INTERLOCK_LARGEST_DELIVERY_MB if it is right.",
+        )
 
 
 def _expanded(stream: BinaryIO) -> gzip.GzipFile:
