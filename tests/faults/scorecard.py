@@ -19,14 +19,17 @@ SIGNS = {
     Ending.REFUSED: "load",
     Ending.RAW: "raw",
     Ending.LATER: "later",
+    Ending.ASIDE: "aside",
+    Ending.ABSORBED: "absorbed",
     Ending.WARNED: "warned",
     Ending.ACCEPTED: "passed",
 }
 NOT_APPLICABLE = " "
 OUTCOMES = "## Outcome by fault and day"
 LEGEND = """\
-Refused at `load`, blocked at the `raw` gate or `later`, `warned` about, or `passed`; blank where the fault makes no
-difference to the day. Faults in *italics* cannot always be told from the delivered data.
+Refused at `load`, blocked at the `raw` gate or `later`, the bad rows set `aside` or the copies `absorbed` and the rest
+served, `warned` about, or `passed`; blank where the fault makes no difference to the day. Faults in *italics* cannot
+always be told from the delivered data.
 """
 TARGETS = {
     FaultClass.SCHEMA: 1.0,
@@ -48,14 +51,15 @@ whole year, so for them the even months are no blind test. Faults are applied to
 is the column of the even months. A *trial* is one fault on one day on which it makes a difference.
 """
 REVEALABLE = """\
-A fault counts as caught when its delivery was stopped, wherever that was: a warning does not count. Of {unrevealable}
-faults the delivered data cannot always tell, and {harmless} deliveries are odd and right; both are left out here, and
-listed below.
+A fault counts as caught when its delivery was stopped, wherever that was: a warning does not count. It counts as caught
+too where identical copies of rows were absorbed and readers see exactly what they see of the clean day, row by row, and
+where a few bad rows were set aside and readers see exactly the others. Of {unrevealable} faults the delivered data
+cannot always tell, and {harmless} deliveries are odd and right; both are left out here, and listed below.
 """
 READERS = """\
-Where a fault is caught, no reader of a curated dataset may see a row that is not as it should be. A fault that shows
-only where two datasets meet is stopped there: rows of the staged table behind it are readable, and are counted apart.
-Of a fault that is missed every reader sees the rows: that is what missing it means.
+Where a fault is caught, no reader may see a row that is not as it should be, in staged tables as in curated ones. Of a
+fault that is missed every reader sees the rows: that is what missing it means. Where rows were set aside, a row of an
+aggregate is made of the others, and its own gate holds it against them; it is not counted here.
 """
 
 
@@ -121,7 +125,7 @@ def shortcomings(trials: Sequence[Trial], clean: Clean) -> list[str]:
         found.append("a truncation that the completion mark tells was missed")
     if 1000 * len(clean.blocked) > sum(clean.judged.values()):
         found.append(f"{len(clean.blocked)} of {sum(clean.judged.values())} clean partitions were blocked")
-    if wrong := sum(trial.wrong_curated for trial in trials if trial.is_caught):
+    if wrong := sum(trial.wrong_staged + trial.wrong_curated for trial in trials if trial.is_caught):
         found.append(f"{wrong} wrong rows could be read although the fault was caught")
     found += [
         f"{trial.fault.name} {trial.day}: a delivery that is right was stopped"

@@ -3,7 +3,7 @@ select d.name, v.partition, e ->> 'clause' as said
 from interlock.verdict as v
 inner join interlock.dataset as d on v.dataset_id = d.dataset_id
 cross join lateral jsonb_array_elements(v.evidence) as e
-where v.outcome = 'failed' and e ->> 'success' = 'false' and e ->> 'severity' = 'critical'
+where v.outcome = 'failed' and e ->> 'success' = 'false' and e ->> 'severity' <> 'warning'
 union all
 select d.name, r.partition, coalesce(r.error ->> 'code', r.outcome) as said
 from interlock.delivery as r

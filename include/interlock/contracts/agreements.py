@@ -21,10 +21,12 @@ from interlock.contracts.model import Contract, Grain, Layer
 from interlock.contracts.physical_types import canonical_type
 from interlock.contracts.problems import ContractProblem, Findings
 
-DAY = r"\d{4}-\d\d-\d\d"
-SAMPLE_DAY = "2013-01-05"
+# What a landing pattern's tokens stand for in a file's name, and one example of each.
+DAY = (r"\d{4}-\d\d-\d\d", "2013-01-05")
+LANDING_TOKENS = {"partition": DAY, "delivered": DAY, "sequence": (r"\d+", "1")}
+LANDING_TOKEN = re.compile(rf"\{{({'|'.join(LANDING_TOKENS)})\}}")
 # What the platform adds to the rows of accepted loads, so that whoever reads a feed may measure it.
-ADDED_TO_LOADS = ("_load_id", "_loaded_at", "_source_file", "_row_number", "_partition", "_delivered_on")
+ADDED_TO_LOADS = ("_load_id", "_loaded_at", "_source_file", "_row_number", "_partition", "_delivered_on", "_sequence")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,23 @@ def references(checkout: Checkout) -> Iterator[ContractProblem]:
                 _refer(checkout, contract, check, findings)
         yield from own.problems
         yield from beyond.problems
+
+
+def copies(checkout: Checkout) -> Iterator[ContractProblem]:
+    """Where copies of rows may come, whoever reads the feed says which is kept: or all of them would be read."""
+    kept = {
+        str(check.arguments["dataset"])
+        for checks in checkout.checks.values()
+        for check in checks
+        if "deduplicated" in check.arguments
+    }
+    for contract in checkout.contracts.values():
+        if contract.delivery is not None and contract.delivery.repeats is not None and contract.dataset not in kept:
+            findings = Findings(contract.path)
+            told = f"{contract.dataset} may hold copies of rows, and nothing that reads it keeps one of each"
+            fix = "Add `deduplicated` where its rows are accounted for, and the macro of that name to the model."
+            findings.add(f"customProperties[{PREFIX}delivery].repeats", told, fix)
+            yield from findings.problems
 
 
 def inputs(checkout: Checkout) -> Iterator[ContractProblem]:
@@ -185,7 +204,7 @@ def domains(checkout: Checkout) -> Iterator[ContractProblem]:
             yield from lost.problems
 
 
-RULES: tuple[Rule, ...] = (references, inputs, landing_patterns, models, sources, expectation_files, domains)
+RULES: tuple[Rule, ...] = (references, copies, inputs, landing_patterns, models, sources, expectation_files, domains)
 
 
 def _require_column(contract: Contract, name: str, where: str, findings: Findings) -> None:
@@ -221,6 +240,8 @@ def _refer(checkout: Checkout, contract: Contract, check: Check, findings: Findi
         if contract.partition.grain is not other.partition.grain:
             told = f"{name} has the grain {other.partition.grain}: its rows are not those of one partition here"
             findings.add(check.source, told, "Account for a dataset of the same grain.")
+        if "deduplicated" in check.arguments:
+            _require_total_order(other, check, findings)
         return
     theirs: Sequence[Any] = check.arguments["columns"]
     for column in theirs:
@@ -228,6 +249,25 @@ def _refer(checkout: Checkout, contract: Contract, check: Check, findings: Findi
     if len(theirs) != len(check.columns):
         told = f"{len(check.columns)} columns refer to {len(theirs)}"
         findings.add(check.source, told, "Name as many columns in `from` as in `to`, in the same order.")
+
+
+def _require_total_order(other: Contract, check: Check, findings: Findings) -> None:
+    """Key and order tell every two rows of a delivery apart, or different rows would be merged without a word."""
+    rule = check.arguments["deduplicated"]
+    named = [*rule["key"], *(item["column"] for item in rule.get("keep", ()))]
+    for column in named:
+        _require_column(other, column, check.source, findings)
+    if other.layer is not Layer.RAW and not rule.get("keep"):
+        told = f"nothing says which row of {other.dataset} is kept of those with one key"
+        findings.add(check.source, told, "Give `keep`, the columns that decide, such as the newest date.")
+    elif missing := [column for column in other.primary_key if column not in named]:
+        told = (
+            f"two rows of {other.dataset} that differ in {', '.join(missing)} may share the key, and one would be lost"
+        )
+        findings.add(check.source, told, "Put the columns of its primary key into `key` or `keep`.")
+    elif other.layer is Layer.RAW and not other.primary_key:
+        told = f"{other.dataset} has no primary key, so different rows of one delivery may share the key"
+        findings.add(check.source, told, "Give the feed a primary key: its gate then stops them.")
 
 
 def _unknown(checkout: Checkout, name: str, where: str, findings: Findings) -> None:
@@ -246,9 +286,10 @@ def _require_days(contract: Contract, other: Contract, mapping: str, where: str,
 
 def _is_match(pattern: str, other: str) -> bool:
     """Whether a name that the other pattern makes fits this one."""
-    tokens = re.compile(r"\{(?:partition|delivered)\}")
-    fixed = [re.escape(part) for part in tokens.split(pattern.removesuffix(".gz"))]
-    return re.fullmatch(DAY.join(fixed), tokens.sub(SAMPLE_DAY, other.removesuffix(".gz"))) is not None
+    parts = LANDING_TOKEN.split(pattern.removesuffix(".gz"))
+    fits = "".join(LANDING_TOKENS[part][0] if place % 2 else re.escape(part) for place, part in enumerate(parts))
+    name = LANDING_TOKEN.sub(lambda token: LANDING_TOKENS[token[1]][1], other.removesuffix(".gz"))
+    return re.fullmatch(fits, name) is not None
 
 
 def _column_drift(contract: Contract, described: Described) -> Iterator[ContractProblem]:

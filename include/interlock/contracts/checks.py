@@ -61,10 +61,14 @@ def compile_checks(contract: Contract, expectations: Sequence[dict[str, Any]]) -
 
 
 def _with_budget(check: Check, contract: Contract) -> Check:
-    """A check that sets rows aside, with how many it may: another budget is another promise."""
-    if check.severity is not Severity.QUARANTINE or contract.quarantine is None:
+    """A check that lets some rows pass by, with how many it may: another budget is another promise."""
+    if check.severity is Severity.QUARANTINE and contract.quarantine is not None:
+        budget, name = contract.quarantine, "budget"
+    elif check.kind is CheckKind.UNIQUE and contract.delivery is not None and contract.delivery.repeats is not None:
+        budget, name = contract.delivery.repeats, "repeats"
+    else:
         return check
-    return check.model_copy(update={"arguments": check.arguments | {"budget": contract.quarantine.model_dump()}})
+    return check.model_copy(update={"arguments": check.arguments | {name: budget.model_dump()}})
 
 
 def clause_digest(checks: Sequence[Check]) -> str:
@@ -138,6 +142,16 @@ def _keys(contract: Contract) -> Iterator[Check]:
             expected=f"one row for each ({', '.join(contract.primary_key)})",
             source="schema[0].properties[].primaryKey",
         )
+    if contract.delivery is not None and contract.delivery.repeats is not None:
+        yield Check(
+            id="repeats",
+            kind=CheckKind.REPEATS,
+            columns=contract.primary_key,
+            severity=Severity.WARNING,
+            scope=Scope.PARTITION,
+            expected="no row is delivered twice",
+            source="customProperties[interlock.delivery].repeats",
+        )
 
 
 def _column_checks(column: Column, contract: Contract, source: str) -> list[Check]:
@@ -173,14 +187,18 @@ def _relationships(item: Mapping[str, Any], column: str | None, place: str) -> I
         theirs = [_parts(target) for target in _listed(relationship.get("to"))]
         ours = [_parts(name)[1] for name in _listed(relationship.get("from") or column)]
         dataset, columns = theirs[0][0], [name for _, name in theirs]
+        told, arguments = own_properties(relationship), {"dataset": dataset, "columns": columns}
+        share = told.get("share")
+        many = "every value is" if share is None else f"a share of at least {share} of the values is"
         yield Check(
             id=f"{'_'.join(ours)}.exists_in.{dataset}",
             kind=CheckKind.FOREIGN_KEY,
             columns=tuple(ours),
-            arguments={"dataset": dataset, "columns": columns},
-            severity=severity(own_properties(relationship).get("severity")),
+            arguments=arguments if share is None else arguments | {"share": share},
+            severity=severity(told.get("severity")),
+            scope=Scope.ROW if share is None else Scope.PARTITION,
             source=f"{place}.relationships[{number}]",
-            expected=f"every value is a {', '.join(columns)} of {dataset}",
+            expected=f"{many} a {', '.join(columns)} of {dataset}",
         )
 
 

@@ -309,7 +309,7 @@ def _accounts(clause: AccountsClause, common: dict[str, Any]) -> Check:
     arguments["by"] = clause.identity
     what = "every row" if clause.unit == "rows" else f"every {', '.join(columns)}"
     how = f"counted in {clause.counted}" if clause.counted else "here once"
-    expected = f"{what} of {clause.dataset} {how}{', or dropped for a reason' if clause.dropped else ''}"
+    expected = f"{what} of {clause.dataset} {how}{_exceptions(clause)}"
     return Check(
         kind=CheckKind.ACCOUNTS,
         columns=columns,
@@ -318,6 +318,12 @@ def _accounts(clause: AccountsClause, common: dict[str, Any]) -> Check:
         expected=expected,
         **common,
     )
+
+
+def _exceptions(clause: AccountsClause) -> str:
+    rule = clause.deduplicated
+    kept = f", the first of each ({', '.join(rule.key)})" if rule else ""
+    return kept + (", or dropped for a reason" if clause.dropped else "")
 
 
 def _gx(kind: Any, kwargs: Any, common: dict[str, Any]) -> Check:

@@ -13,6 +13,7 @@ from typing import Any
 
 from interlock.contracts.checks import Check, CheckKind, Scope, Severity
 from interlock.contracts.clauses import INFORMATIONAL, PREFIX, SEVERITIES
+from interlock.contracts.landing_names import judge_landing
 from interlock.contracts.loading import PROPERTIES, expectations_file, expectations_of, suggestion
 from interlock.contracts.model import Contract, Grain, Layer
 from interlock.contracts.physical_types import canonical_type
@@ -28,7 +29,7 @@ NESTED = ("object", "array", "map", "vector")
 # The `interlock.*` properties that stand elsewhere than on the contract itself, by the list that they stand in.
 INNER_PROPERTIES: Mapping[str, tuple[str, ...]] = {
     "quality": (INFORMATIONAL,),
-    "relationships": ("severity",),
+    "relationships": ("severity", "share"),
     "properties": ("severity",),
 }
 
@@ -116,7 +117,7 @@ def inner_properties(contract: Contract, _checks: Sequence[Check], findings: Fin
         if name.removeprefix(PREFIX) not in known or not name.startswith(PREFIX):
             spelt = suggestion(name, [f"{PREFIX}{word}" for word in known]) if known else "Remove it: nothing reads it."
             findings.add(where, f"nothing reads {name!r} here", spelt)
-        elif holder in ("relationships", "properties"):
+        elif name == f"{PREFIX}severity":
             _severity(item.get("value"), where, findings)
 
 
@@ -141,6 +142,18 @@ def quarantine(contract: Contract, checks: Sequence[Check], findings: Findings) 
         )
 
 
+def repeats(contract: Contract, checks: Sequence[Check], findings: Findings) -> None:
+    """Copies of a row are known by a key, and what copies are kept of is said where rows are accounted for."""
+    if contract.delivery is not None and contract.delivery.repeats is not None and not contract.primary_key:
+        told = "copies of rows may come, and no key tells which rows are copies"
+        findings.add(f"customProperties[{PREFIX}delivery].repeats", told, "Give the feed a primary key.")
+    for check in checks:
+        share = check.arguments.get("share") if check.kind is CheckKind.FOREIGN_KEY else None
+        if share is not None and not (isinstance(share, int | float) and 0 < share < 1):
+            told = f"{check.id}: {share!r} is no share"
+            findings.add(check.source, told, "Give a number between 0 and 1; without one every value must exist.")
+
+
 def delivery(contract: Contract, _checks: Sequence[Check], findings: Findings) -> None:
     """A feed's file names carry what its partitions need; what only feeds have stands on feeds alone."""
     custom = {str(item["property"]).removeprefix(PREFIX) for item in contract.document.get("customProperties") or []}
@@ -150,14 +163,7 @@ def delivery(contract: Contract, _checks: Sequence[Check], findings: Findings) -
             fix = "Remove it, or move it to the raw contract."
             findings.add(f"customProperties[{PREFIX}{name}]", f"{contract.layer} data is not delivered", fix)
     elif contract.delivery is not None:
-        wanted, unwanted = ("{partition}", "{delivered}") if is_daily else ("{delivered}", "{partition}")
-        landing = contract.delivery.landing
-        if landing.count(wanted) != 1 or unwanted in landing:
-            told = (
-                f"{landing!r} does not say {wanted} once, which a feed with the grain {contract.partition.grain} needs"
-            )
-            fix = f"Write it like {contract.dataset}_{wanted}.csv."
-            findings.add(f"customProperties[{PREFIX}delivery].landing", told, fix)
+        judge_landing(contract, contract.delivery, findings)
     if contract.partition.column is not None and (contract.layer is Layer.RAW or not is_daily):
         told = f"{contract.dataset} has no column that partitions it"
         findings.add(f"customProperties[{PREFIX}partition].column", told, "Remove the column.")
@@ -211,6 +217,7 @@ RULES: tuple[Rule, ...] = (
     patterns,
     inner_properties,
     quarantine,
+    repeats,
     delivery,
     partition_column,
     service_levels,

@@ -46,8 +46,22 @@ class Reason(_Implementation):
     where: str = Field(min_length=1)
 
 
+class Order(_Implementation):
+    """One column that decides which of several rows is kept; nulls come last."""
+
+    column: str
+    order: Literal["asc", "desc"] = "desc"
+
+
+class Deduplication(_Implementation):
+    """Of the rows of an input that share a key the first in an order is kept: of a feed the newest, unless told."""
+
+    key: Annotated[list[str], Field(min_length=1)]
+    keep: tuple[Order, ...] = ()
+
+
 class AccountsClause(_Implementation):
-    """Every row of an input is here once, or was dropped for a reason: matched by identity, or counted into a sum.
+    """Every row of an input is here once, or is not for a reason: matched by identity, or counted into a sum.
 
     `by` names the columns here and, where they differ, there. With `unit: members` what is matched is each distinct
     key. `counted` is the column of an aggregate that counts the input's rows.
@@ -60,6 +74,7 @@ class AccountsClause(_Implementation):
     counted: str | None = None
     dropped: tuple[Reason, ...] = ()
     added: tuple[Reason, ...] = ()
+    deduplicated: Deduplication | None = None
 
     @model_validator(mode="after")
     def _is_one_way(self) -> Self:
@@ -67,6 +82,8 @@ class AccountsClause(_Implementation):
             raise ValueError("give `by`, the identity of a row, or `counted`, the column that counts the input's rows")
         if self.counted is not None and (self.unit != "rows" or self.dropped or self.added):
             raise ValueError("`counted` sums rows: it goes with no unit, `dropped` or `added`")
+        if self.deduplicated is not None and (self.counted is not None or self.unit != "rows"):
+            raise ValueError("`deduplicated` is about rows: it goes with `by` and no other unit")
         return self
 
     @property

@@ -59,18 +59,38 @@ class Partition(_Part):
     column: str | None = None
 
 
+class Budget(_Part):
+    """How many rows of a partition may be affected before the whole of it is in doubt: no more than both limits."""
+
+    rows: int = Field(ge=1)
+    share: float = Field(gt=0, le=1)
+
+    def allows(self, bad: int, delivered: int) -> bool:
+        """Whether so many of the delivered rows are within both limits."""
+        return bad <= self.rows and bad <= self.share * delivered
+
+    @property
+    def words(self) -> str:
+        """Both limits, as people say them."""
+        return f"{self.rows:,} rows and {self.share:.2%}"
+
+
 class Delivery(_Part):
     """How a producer delivers a feed.
 
-    `landing` is a pattern of file names with `{partition}` or `{delivered}`, both YYYY-MM-DD.
+    `landing` is a pattern of file names with `{partition}`, `{delivered}` (both YYYY-MM-DD) and `{sequence}` (digits).
+    `late` is how far before the newest accepted day a late delivery is still looked for. `repeats` is how many
+    identical copies of rows one delivery may hold: the first is taken and the others are counted. Without it none may.
     """
 
     mode: Literal["full-partition", "increment"]
-    landing: str = Field(pattern=r"^[^/]*\{(partition|delivered)\}[^/]*$")
+    landing: str = Field(pattern=r"^[^/]*\{(partition|delivered|sequence)\}[^/]*$")
     mark: Literal["required", "optional", "none"] = "optional"
     empty: Literal["accept", "reject"] = "reject"
     absent: Literal["accept", "fail"] = "fail"
     null: tuple[str, ...] = ()
+    repeats: Budget | None = None
+    late: timedelta = Field(default=timedelta(days=7), ge=timedelta(0))
 
 
 class Drift(_Part):
@@ -80,17 +100,6 @@ class Drift(_Part):
     extra: DriftPolicy = DriftPolicy.FAIL
     renamed: DriftPolicy = DriftPolicy.FAIL
     retyped: DriftPolicy = DriftPolicy.FAIL
-
-
-class Quarantine(_Part):
-    """How many rows of a partition may be set aside before the whole of it is in doubt: no more than both limits."""
-
-    rows: int = Field(ge=1)
-    share: float = Field(gt=0, le=1)
-
-    def allows(self, bad: int, delivered: int) -> bool:
-        """Whether that many of the delivered rows may be set aside."""
-        return bad <= self.rows and bad <= self.share * delivered
 
 
 class Input(_Part):
@@ -146,7 +155,7 @@ class Contract(_Part):
     columns: tuple[Column, ...]
     delivery: Delivery | None = None
     drift: Drift = Drift()
-    quarantine: Quarantine | None = None
+    quarantine: Budget | None = None
     on_gate_failure: OnGateFailure = OnGateFailure.WITHHOLD
     freshness: timedelta | None = None
     window: int = Field(default=1, ge=1)

@@ -52,6 +52,29 @@ _WIDENINGS = {
     ("character", "text"),
 }
 
+# How a text has to be written that is read as the type: as in ISO 8601, and as a number that can be added up. For
+# Python and for PostgreSQL alike.
+ISO_DAY = r"\d{4}-\d{2}-\d{2}"
+ISO_CLOCK = r"\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?"
+ISO_ZONE = r"(?:Z|[+-]\d{2}(?::?\d{2})?)"
+_NUMBER = "[^A-Za-z]+(?:[eE][^A-Za-z]+)?"
+_WRITTEN = {
+    "date": ISO_DAY,
+    "time without time zone": ISO_CLOCK,
+    "time with time zone": ISO_CLOCK + ISO_ZONE,
+    "timestamp without time zone": f"{ISO_DAY}[T ]{ISO_CLOCK}",
+    "timestamp with time zone": f"{ISO_DAY}[T ]{ISO_CLOCK} ?{ISO_ZONE}",
+    "numeric": _NUMBER,
+    "double precision": _NUMBER,
+    "real": _NUMBER,
+}
+
+
+def written_form(kind: str) -> str | None:
+    """The regular expression of a text that reads as a type in one way only; None where any reading will do."""
+    form = _WRITTEN.get(_bare(canonical_type(kind) or kind))
+    return f"^{form}$" if form else None
+
 
 def canonical_type(name: str) -> str | None:
     """The one spelling of a type, None for what PostgreSQL does not know: `varchar(3)` is `character varying(3)`."""

@@ -20,6 +20,7 @@ from math import prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from interlock.contracts.physical_types import ISO_CLOCK, ISO_DAY, ISO_ZONE
 from interlock.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ MOST_VALUES, ROWS_A_VALUE = 12, 30
 
 _INTEGER = r"[+-]?(?:0|[1-9]\d{0,17})"
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"
-_DATE = r"\d{4}-\d{2}-\d{2}"
-_TIMESTAMP = rf"{_DATE}[T ]\d{{2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?"
-_ZONE = r"(?:Z|[+-]\d{2}(?::?\d{2})?)"
+_TIMESTAMP = f"{ISO_DAY}[T ]{ISO_CLOCK}"
 _CODE_WITH_ZEROS = r"0\d+"
 _LIKE_A_KEY = re.compile(r"(^|_)(id|key|code|no|number|num|uuid)$|^(id|key|code)")
 
@@ -181,10 +180,10 @@ def _typed(known: Series) -> tuple[str, str, Series]:
         return "number", "double precision", known.astype("float64")
     if known.str.lower().isin(["true", "false"]).all():
         return "boolean", "boolean", known
-    has_zone = known.str.fullmatch(_TIMESTAMP + _ZONE).all()
+    has_zone = known.str.fullmatch(_TIMESTAMP + ISO_ZONE).all()
     for pattern, kind, physical in (
-        (_DATE, "date", "date"),
-        (_TIMESTAMP + _ZONE, "timestamp", "timestamp with time zone"),
+        (ISO_DAY, "date", "date"),
+        (_TIMESTAMP + ISO_ZONE, "timestamp", "timestamp with time zone"),
         (_TIMESTAMP, "timestamp", "timestamp without time zone"),
     ):
         if known.str.fullmatch(pattern).all():

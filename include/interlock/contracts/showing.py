@@ -89,9 +89,18 @@ def _delivery(contract: Contract) -> Iterator[tuple[str, str]]:
         return
     replaces = "replaces its partition" if delivery.mode == "full-partition" else "is added to what was delivered"
     yield "Delivery", f"{contract.dataset}/{delivery.landing} (or .gz); each file {replaces}"
+    if contract.partition.grain is Grain.DAY:
+        days = (
+            f"found up to {delivery.late.days} days before the newest accepted one"
+            if delivery.late
+            else "not looked for"
+        )
+        yield "Late", f"files for earlier days are {days}"
     yield "Mark", f"a completion mark beside the file: {delivery.mark}"
     yield "Nothing", f"a file without rows: {delivery.empty}; a partition without a file: {delivery.absent}"
     yield "Null", ", ".join(repr(token) for token in delivery.null) or "no token means null"
+    if delivery.repeats is not None:
+        yield "Copies", f"of rows that come twice the first is taken, up to {delivery.repeats.words}"
     policies = {"missing": drift.missing, "extra": drift.extra, "renamed": drift.renamed, "retyped": drift.retyped}
     yield "Drift", ", ".join(f"a column {name}: {policy}" for name, policy in policies.items())
 

@@ -37,6 +37,7 @@ class CheckKind(StrEnum):
     COLUMN_EXISTS = "column_exists"
     NOT_NULL = "not_null"
     UNIQUE = "unique"
+    REPEATS = "repeats"
     CASTABLE = "castable"
     BETWEEN = "between"
     IN_SET = "in_set"

@@ -46,7 +46,7 @@ SCENARIOS = {
     "half": Scenario(fault="half_the_rows", story="half of the day's flights are missing; every row is well formed"),
     "renamed": Scenario(fault="renamed_column", story="a column has a new name in the file's header"),
     "truncated": Scenario(fault="truncated_file", story="the file ends in the middle of a row"),
-    "duplicates": Scenario(fault="duplicated_rows", story="every tenth flight is delivered twice"),
+    "duplicates": Scenario(fault="doubled_file", story="the day's flights come twice in one file"),
     "yesterday": Scenario(fault="shifted_dates", story="yesterday's rows arrive under today's name"),
     "encoding": Scenario(fault="broken_encoding", story="a tail number is written in Latin-1"),
     "nulls": Scenario(fault="null_burst", story="a column that is always filled is mostly empty"),

@@ -26,6 +26,8 @@ class Entry(BaseModel):
     input: str
     unit: str
     read: int
+    quarantined: int
+    deduplicated: int
     dropped: int
     added: int
     written: int

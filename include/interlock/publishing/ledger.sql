@@ -19,12 +19,13 @@ came_from as (
   where exists (
     select from interlock.ledger l where l.version = c.version and l.partition = c.partition and l.input = u.name)
 ),
--- Increments are read all together: what is served of them is every load up to the newest.
+-- Increments are read all together: what is served of them is every load up to the newest, less those that were replaced.
 loads as (
   select c.dataset_id, c.partition, l.load_id as version, c.depth
   from came_from c
   join interlock.dataset d on d.dataset_id = c.dataset_id and d.is_increment
   join interlock.load l on l.dataset_id = c.dataset_id and l.partition = c.partition and l.state = 'accepted' and l.load_id <= c.version
+    and not interlock.is_replaced(l.load_id, c.version)
   union
   select dataset_id, partition, version, depth from came_from
 ),
@@ -36,7 +37,8 @@ judged as (
 )
 select
   d.name, d.layer, j.partition, j.version, j.version is not distinct from p.version as is_served,
-  j.input, j.unit, j.read, j.dropped, j.added, j.written, j.lost, j.doubled, j.reasons, j.balances, j.run_id, j.recorded_at
+  j.input, j.unit, j.read, j.quarantined, j.deduplicated, j.dropped, j.added, j.written, j.lost,
+  j.doubled, j.reasons, j.balances, j.run_id, j.recorded_at
 from judged j
 join (select version, partition, max(depth) as depth from loads group by 1, 2) as x on x.version = j.version and x.partition = j.partition
 join interlock.dataset d on d.dataset_id = j.dataset_id

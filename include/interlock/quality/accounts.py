@@ -2,7 +2,9 @@
 
 Counts alone prove little, for one lost row and one doubled one balance; so both sides are matched by the identity of
 their rows, in one statement for all partitions. What is read is the run's own view of the input, pinned in the versions
-that the candidate was built from. What is found goes into the ledger with the verdict, balanced or not.
+that the candidate was built from. Which of several rows with one key was to be kept follows from the contract's rule
+and not from the model, so a model that keeps another one has lost the winner and doubled a loser. What is found goes
+into the ledger with the verdict, balanced or not.
 """
 
 # ruff: noqa: S608 (composed of checked names, literals and the contract's own expressions: see sqltext)
@@ -13,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from interlock.quality.deduplication import PART, PLACE, Rule
 from interlock.quality.sqltext import identifier, literal, literals
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ class Account:
     doubled: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     added: dict[str, int] = field(default_factory=dict)
+    deduplicated: dict[str, int] = field(default_factory=dict)
     samples: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -46,12 +50,13 @@ class Account:
 
     def document(self) -> dict[str, Any]:
         """The account as the ledger takes it."""
-        names = ("input", "unit", "is_sum", "read", "dropped", "added", "written", "lost", "doubled")
+        names = ("input", "unit", "is_sum", "read", "deduplicated", "dropped", "added", "written", "lost", "doubled")
         return {name: getattr(self, name) for name in names}
 
     def told(self) -> str:
         """The account in a sentence."""
         parts = [f"{self.read:,} {self.unit} of {self.input} read", f"{self.written:,} written"]
+        parts += [f"{number:,} deduplicated ({reason})" for reason, number in self.deduplicated.items()]
         parts += [f"{number:,} dropped ({reason})" for reason, number in self.dropped.items()]
         parts += [f"{number:,} added ({reason})" for reason, number in self.added.items()]
         if self.lost or self.doubled:
@@ -71,7 +76,9 @@ def accounts(connection: Connection, subject: Subject, check: Check, neighbours:
         if counted is not None:
             _sum_up(connection, _Sides(subject, check, neighbours), counted, found)
         else:
-            _match(connection, _Sides(subject, check, neighbours), found)
+            sides = _Sides(subject, check, neighbours)
+            sides.find_repeated(connection)
+            _match(connection, sides, found)
     return found
 
 
@@ -94,16 +101,45 @@ class _Sides:
         self.dropped = _reason(arguments.get("dropped", ()), self.relation)
         self.added = _reason(arguments.get("added", ()), self.relation)
         self.names = [f"k{place}" for place in range(len(self.by))]
+        given = arguments.get("deduplicated")
+        self.rule = Rule.of(given, is_feed=neighbours.is_feed(dataset)) if given else None
+
+    def find_repeated(self, connection: Connection) -> None:
+        """Forget the rule for several rows of one key where no key has several: most days need no ranking."""
+        if self.rule is not None:
+            found = connection.execute(self.rule.may_repeat(self.candidates).encode()).fetchone()
+            self.rule = self.rule if found and found[0] else None
+
+    @property
+    def candidates(self) -> str:
+        """The rows of the input that may be kept: those that nothing drops."""
+        where = self.scope if self.dropped == "null::text" else f"{self.scope} and ({self.dropped}) is null"
+        return f"select {self.part} as {PART}, input.* from {self.relation} as input where {where}"
+
+    @property
+    def read(self) -> str:
+        """The rows of the input, with their identity, and the reason for which each is not to be on the other side."""
+        theirs = "".join(f", {identifier(name)} as k{place}" for place, name in enumerate(self.by.values()))
+        head = f"select {self.part} as part{theirs}, 'read' as side"
+        all_rows = f"from {self.relation} as input where {self.scope}"
+        if self.rule is None:
+            return f"{head}, {self.dropped} as reason, false as is_loser {all_rows}"
+        # What has a key of its own needs no ranking, which costs several times as much as to look for the key.
+        has_rival = self.rule.has_rival("input", self.part, self.candidates)
+        is_rival = f"({self.dropped}) is null and {has_rival}"
+        ranked = self.rule.ranked(f"select {self.part} as {PART}, input.* {all_rows} and {is_rival}")
+        return (
+            f"{head}, {self.dropped} as reason, false as is_loser {all_rows} and not ({is_rival})"
+            f" union all select {PART}{theirs}, 'read', case when {PLACE} > 1 then {self.rule.reason} end, {PLACE} > 1"
+            f" from ({ranked}) as ranked"
+        )
 
     @property
     def entries(self) -> str:
         """Both sides, one below the other."""
-        theirs = "".join(f", {identifier(name)} as k{place}" for place, name in enumerate(self.by.values()))
         ours = "".join(f", {identifier(name)} as k{place}" for place, name in enumerate(self.by))
         return (
-            f"select {self.part} as part{theirs}, 'read' as side, {self.dropped} as reason"
-            f" from {self.relation} as input where {self.scope}"
-            f" union all select {self.own_part}{ours}, 'written', {self.added}"
+            f"{self.read} union all select {self.own_part}{ours}, 'written', {self.added}, false"
             f" from ({self.subject.query}) as output"
         )
 
@@ -130,15 +166,16 @@ def _match(connection: Connection, sides: _Sides, found: Mapping[str, Account]) 
     for part, read, written, lost, doubled in connection.execute(totals.encode()).fetchall():
         account = found[part]
         account.read, account.written, account.lost, account.doubled = map(int, (read, written, lost, doubled))
-    if sides.dropped != "null::text" or sides.added != "null::text":
+    if sides.dropped != "null::text" or sides.added != "null::text" or sides.rule is not None:
         unit = f"count(distinct ({', '.join(sides.names)}))" if sides.is_distinct else "count(*)"
         reasons = (
-            f"select part, side, reason, {unit} from ({sides.entries}) as entries"
-            " where reason is not null group by 1, 2, 3"
+            f"select part, side, is_loser, reason, {unit} from ({sides.entries}) as entries"
+            " where reason is not null group by 1, 2, 3, 4"
         )
-        for part, side, reason, number in connection.execute(reasons.encode()).fetchall():
+        for part, side, is_loser, reason, number in connection.execute(reasons.encode()).fetchall():
             account = found[part]
-            (account.dropped if side == "read" else account.added)[reason] = int(number)
+            kind = account.deduplicated if is_loser else account.dropped if side == "read" else account.added
+            kind[reason] = int(number)
     if any(not account.balances for account in found.values()):
         _sample(connection, sides, found)
 

@@ -127,7 +127,7 @@ class ExpectRowsToSatisfy(_CountsViolations):
 
 
 class ExpectColumnValuesToBeCastable(_CountsViolations):
-    """Expect that text can be read as the logical type of its column (`pg_input_is_valid`, set-based)."""
+    """Expect that text can be read as the logical type of its column, in one way only (`reads_as`, set-based)."""
 
 
 class ExpectColumnValueLengthsToBeAtMost(_CountsViolations):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from interlock.contracts.checks import CheckKind, Scope, Severity
 from interlock.db.connection import Role, connect
 from interlock.errors import PermanentFailure
-from interlock.quality import accounts, evidence, measures, neighbours, rows, subjects, suites
+from interlock.quality import accounts, evidence, measures, neighbours, rows, sifting, subjects, suites
 from interlock.quality.evidence import Discretion, Evidence
 from interlock.quality.measures import ROW_COUNT, Measured
 
@@ -122,8 +122,7 @@ class _Gate:
             )
         self.discretion: Discretion = evidence.discretion(contract)
         self.breaches: dict[str, rows.Breaches] = {}
-        # By partition, the rows that are set aside and the checks that each of them does not meet.
-        self.aside: dict[str, dict[int, list[str]]] = {}
+        self.sifted = sifting.Sifted(subject)
 
     def judged(self) -> list[Judgement]:
         """Evaluate everything, then record it in one transaction."""
@@ -143,8 +142,8 @@ class _Gate:
         around = neighbours.find_neighbours(connection, self.run_id, named)
         connection.rollback()
         with suites.open_suites(around) as running:
-            if self.token:
-                self._set_aside(running)
+            self.sifted = sifting.sift(running, self.contract, self.checks, self.subject, sets_aside=bool(self.token))
+            self.subject, self.breaches = self.sifted.subject, self.sifted.breaches
             of_rows = [c for c in self.checks if c.kind not in _MEASURED and c.id not in self.breaches]
             self.breaches |= rows.breaches(running, self.subject, of_rows)
         for name, value in suites.SESSION.items():
@@ -157,29 +156,6 @@ class _Gate:
         found = {partition: self._evidence(partition) for partition in self.versions}
         connection.read_only = False
         return found
-
-    def _set_aside(self, running: suites.Suites) -> None:
-        """Find the rows that checks set aside; everything else is then judged on what remains.
-
-        Where they are more than the contract's budget, all stay, and the checks have failed.
-        """
-        budget = self.contract.quarantine
-        checks = [check for check in self.checks if check.severity is Severity.QUARANTINE]
-        if not checks or budget is None:
-            return
-        self.breaches |= rows.breaches(running, self.subject, checks)
-        guilty: dict[str, dict[int, list[str]]] = {}
-        for check in (check for check in checks if self.breaches[check.id].counts):
-            for partition, row in rows.guilty(running, self.subject, check, budget.rows + 1):
-                guilty.setdefault(partition, {}).setdefault(row, []).append(check.id)
-        if guilty:
-            delivered = rows.counted(running, self.subject)
-            self.aside = {
-                partition: found
-                for partition, found in guilty.items()
-                if budget.allows(len(found), delivered[partition])
-            }
-            self.subject = self.subject.without(self.aside)
 
     def _measured(self, connection: Connection, around: neighbours.Neighbours) -> dict[str, Measured]:
         """The measures by name, and what single checks measured by `clause`."""
@@ -253,16 +229,20 @@ class _Gate:
                 check, success=True, message=message, evaluated_rows=count, unexpected_count=0 if is_row else None
             )
         bad = breaches.counts[partition]
-        if partition in self.aside:
-            count += len(self.aside[partition])
+        if check.severity is Severity.QUARANTINE or check.kind is CheckKind.REPEATS:
+            count += self.sifted.taken(partition)
+        if check.kind is CheckKind.REPEATS:
+            told = f"{bad:,} of {count:,} rows are copies of other rows; the first of each is taken"
+            return Evidence(check, success=False, message=told, evaluated_rows=count, unexpected_count=bad)
         told = f"{bad:,} of {count:,} rows are not as expected" if bad is not None else "not as expected"
         sample = [self.discretion.masked(key) for key in breaches.samples.get(partition, ())]
         message = f"{name}: {told}; expected {check.expected}"
-        is_aside = check.severity is Severity.QUARANTINE and partition in self.aside
+        is_aside = check.severity is Severity.QUARANTINE and partition in self.sifted.aside
         if check.severity is Severity.QUARANTINE:
-            budget = self.contract.quarantine
-            limit = f"{budget.rows:,} rows and {budget.share:.2%}" if budget else "nothing"
+            limit = self.contract.quarantine.words if self.contract.quarantine else "nothing"
             message += "; they are set aside" if is_aside else f"; the contract sets aside at most {limit}"
+        elif "repeats" in check.arguments and self.contract.delivery and self.contract.delivery.repeats:
+            message += f"; of identical copies the contract absorbs {self.contract.delivery.repeats.words}"
         return Evidence(
             check, success=is_aside, message=message, evaluated_rows=count, unexpected_count=bad, sample_keys=sample
         )
@@ -326,7 +306,9 @@ class _Gate:
             "evidence": [item.document() for item in found],
             "bootstrapped": any(item.is_bootstrapped for item in found),
             "measures": self._own_measures(partition),
-            "quarantined": [{"row": row, "reasons": reasons} for row, reasons in self.aside.get(partition, {}).items()],
+            "quarantined": [
+                {"row": row, "reasons": reasons} for row, reasons in self.sifted.aside.get(partition, {}).items()
+            ],
         }
 
     def _recorded(self, connection: Connection, found: Mapping[str, Sequence[Evidence]]) -> list[Judgement]:

@@ -29,6 +29,10 @@ class Neighbours:
         layer, _ = self._shape(dataset)
         return f"{identifier(self.workspace)}.{identifier(f'{dataset}_accepted' if layer == 'raw' else dataset)}"
 
+    def is_feed(self, dataset: str) -> bool:
+        """Whether the dataset is raw, so that a load and a row number identify its rows."""
+        return self._shape(dataset)[0] == "raw"
+
     def partition_column(self, dataset: str) -> str | None:
         """The column that tells a row's partition, None where the dataset is one partition."""
         return self._shape(dataset)[1]

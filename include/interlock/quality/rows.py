@@ -37,7 +37,11 @@ class Breaches:
 
 def breaches(suites: Suites, subject: Subject, checks: Sequence[Check]) -> dict[str, Breaches]:
     """Every check with where it does not hold, by the check's id."""
-    shares = [check for check in checks if check.scope == Scope.PARTITION and not subject.is_one_partition]
+    shares = [
+        check
+        for check in checks
+        if check.scope == Scope.PARTITION and (not subject.is_one_partition or check.kind is CheckKind.FOREIGN_KEY)
+    ]
     apart = {check.id for check in shares}
     whole = [check for check in checks if check.id not in apart]
     found = {check.id: Breaches() for check in checks}
@@ -66,6 +70,16 @@ def guilty(suites: Suites, subject: Subject, check: Check, most: int) -> list[tu
     ranked = sa.select(key, row, nth).select_from(suites.relation(subject)).where(unexpected).subquery("ranked")
     found = suites.fetch(sa.select(ranked.c.part_key, ranked.c.found_row).where(ranked.c.nth <= most))
     return [(subject.partitions[value], int(number)) for value, number in found]
+
+
+def copies(suites: Suites, subject: Subject, check: Check, columns: Sequence[str], most: int) -> dict[str, list[int]]:
+    """The row numbers, by partition, of rows that repeat an earlier one in all columns; the first `most` of each."""
+    import sqlalchemy as sa
+
+    found: dict[str, list[int]] = {}
+    for value, number in suites.fetch(sa.text(violations.copies(check, subject, columns, most))):
+        found.setdefault(subject.partitions[value], []).append(int(number))
+    return found
 
 
 def counted(suites: Suites, subject: Subject) -> dict[str, int]:
@@ -116,6 +130,8 @@ def _shares(suites: Suites, subject: Subject, check: Check) -> Breaches:
     import sqlalchemy as sa
 
     try:
+        if check.kind is CheckKind.FOREIGN_KEY:
+            return _shares_known(suites, subject, check)
         expectation = suites.expectation(subject, check)
         unexpected = suites.unexpected(subject, check) if hasattr(expectation, "column") else None
         if unexpected is None:
@@ -129,6 +145,21 @@ def _shares(suites: Suites, subject: Subject, check: Check) -> Breaches:
         return Breaches(counts=failed, samples=_sampled(suites, subject, unexpected, failed))
     except Exception as error:
         return Breaches(errors=dict.fromkeys(subject.partitions.values(), str(error).split("\n")[0]))
+
+
+def _shares_known(suites: Suites, subject: Subject, check: Check) -> Breaches:
+    """A reference of which a share must exist: of the values that are there, so many are found."""
+    import sqlalchemy as sa
+
+    orphan = sa.literal_column(violations.is_orphan(check, suites.neighbours), sa.Boolean)
+    is_named = sa.and_(*(sa.literal_column(identifier(name)).is_not(None) for name in check.columns))
+    values = sa.func.count().filter(is_named)
+    counts = _grouped(suites, subject, sa.func.count().filter(orphan), values)
+    share = float(check.arguments["share"])
+    failed: dict[str, int | None] = {
+        part: bad for part, bad, named in counts if named and (named - bad) / named < share
+    }
+    return Breaches(counts=failed, samples=_sampled(suites, subject, orphan, failed))
 
 
 def _one_by_one(suites: Suites, subject: Subject, check: Check) -> Breaches:

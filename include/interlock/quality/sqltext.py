@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 
+from interlock.contracts.physical_types import written_form
 from interlock.errors import PermanentFailure
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
@@ -35,6 +36,18 @@ def type_name(name: str) -> str:
             f"{name!r} is not the name of a PostgreSQL type.", fix="Use a name such as `integer` or `numeric(10,2)`."
         )
     return name.strip().lower()
+
+
+def reads_as(text: str, kind: str) -> str:
+    """The condition that a text can be read as a type in one way only; null for null.
+
+    PostgreSQL is generous: `now` and `01/02/2013` are dates to it, a timestamp without a zone lies in the session's,
+    and `NaN` is a number that makes every sum one like it.
+    """
+    target = type_name(kind)
+    form = written_form(target)
+    valid = f"pg_input_is_valid({text}, {literal(target)})"
+    return valid if form is None else f"({valid} and {text} ~ {literal(form)})"
 
 
 def literal(value: object) -> str:

@@ -10,13 +10,13 @@ face, `<column>__typed`, which is null where the text cannot be read as that typ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from interlock.contracts.checks import CheckKind
-from interlock.quality.sqltext import identifier, literal, literals, type_name
+from interlock.quality.sqltext import identifier, literal, literals, reads_as, type_name
 
 if TYPE_CHECKING:
     from interlock.contracts.checks import Check
@@ -52,7 +52,7 @@ class Subject:
         query = f"select * from ({self.query}) as subject where {self.key} in ({literals(kept)})"
         return replace(self, query=query, partitions=kept)
 
-    def without(self, rows: Mapping[str, Mapping[int, Any]]) -> Subject:
+    def without(self, rows: Mapping[str, Iterable[int]]) -> Subject:
         """The same loads less some of their rows, which are named by partition and row number."""
         loads = {partition: load for load, partition in self.partitions.items()}
         named = [(int(loads[partition]), int(row)) for partition, found in rows.items() for row in found]
@@ -131,5 +131,4 @@ def _as_delivered(name: str, tokens: Sequence[str]) -> str:
 
 def _as_typed(name: str, kind: str) -> str:
     column, target = identifier(name), type_name(kind)
-    readable = f"pg_input_is_valid({column}, {literal(target)})"
-    return f"case when {readable} then cast({column} as {target}) end as {identifier(name + TYPED)}"
+    return f"case when {reads_as(column, kind)} then cast({column} as {target}) end as {identifier(name + TYPED)}"

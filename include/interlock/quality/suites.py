@@ -103,7 +103,7 @@ class Suites:
 
         return sa.text(subject.query).columns().subquery("subject")
 
-    def fetch(self, statement: sa.Select[Any]) -> Sequence[Any]:
+    def fetch(self, statement: sa.Select[Any] | sa.TextClause) -> Sequence[Any]:
         """The rows of a statement that follows a failure."""
         rows: Sequence[Any] = self._engine.execute_query(statement).fetchall()
         return rows

@@ -9,10 +9,12 @@ partition: a key may not repeat inside it, whichever way a range happens to be c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from interlock.contracts.checks import CheckKind
-from interlock.quality.sqltext import identifier, literal, literals, type_name
+from interlock.quality.sqltext import identifier, literal, literals, reads_as
+from interlock.quality.subjects import ROW_NUMBER
 
 if TYPE_CHECKING:
     from interlock.contracts.checks import Check
@@ -24,7 +26,7 @@ def condition(check: Check, subject: Subject) -> str:
     """What makes a row a violating one, as a condition over that row alone. A row expression that is null holds."""
     arguments = check.arguments
     if check.kind is CheckKind.CASTABLE:
-        return f"not pg_input_is_valid({identifier(check.columns[0])}, {literal(type_name(arguments['type']))})"
+        return f"not {reads_as(identifier(check.columns[0]), arguments['type'])}"
     if check.kind is CheckKind.MAX_LENGTH:
         return f"char_length({identifier(check.columns[0])}) > {int(arguments['maximum'])}"
     if check.kind is CheckKind.BETWEEN:
@@ -56,6 +58,29 @@ def repeats(check: Check, subject: Subject) -> str:
         f"select {group}, count(*) as times from ({subject.query}) as subject where {is_named}"
         f" group by {group} having count(*) > 1"
     )
+
+
+def copies(check: Check, subject: Subject, columns: Sequence[str], most: int) -> str:
+    """The partition and number of rows that repeat an earlier row in all columns: the first `most` of a partition."""
+    part = subject.key
+    key = ", ".join(["_part", *map(identifier, check.columns)])
+    named = ", ".join([part, *map(identifier, check.columns)])
+    whole = f"row({', '.join(map(identifier, columns))})"
+    rivals = f"select *, {part} as _part from ({subject.query}) as subject where ({named}) in ({_keys(check, subject)})"
+    placed = (
+        f"select _part, {ROW_NUMBER}, row_number() over (partition by {key}, {whole} order by {ROW_NUMBER}) as place"
+        f" from ({rivals}) as rivals"
+    )
+    numbered = (
+        f"select _part, {ROW_NUMBER}, row_number() over (partition by _part order by {ROW_NUMBER}) as nth"
+        f" from ({placed}) as placed where place > 1"
+    )
+    return f"select _part, {ROW_NUMBER} from ({numbered}) as numbered where nth <= {int(most)} order by 1, 2"
+
+
+def _keys(check: Check, subject: Subject) -> str:
+    names = ", ".join([subject.key, *map(identifier, check.columns)])
+    return f"select {names} from ({subject.query}) as subject group by {names} having count(*) > 1"
 
 
 def orphans(check: Check, subject: Subject, neighbours: Neighbours) -> str:

@@ -6,6 +6,12 @@ source as (
 
 ),
 
+kept as (
+
+    {{ deduplicated('source', ['origin', 'time_hour']) }}
+
+),
+
 final as (
 
     select
@@ -26,7 +32,7 @@ final as (
 
         _load_id as load_id,
         _row_number as row_number
-    from source
+    from kept
 
 )
 

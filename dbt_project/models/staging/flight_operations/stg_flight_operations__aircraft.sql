@@ -6,16 +6,6 @@ source as (
 
 ),
 
--- A snapshot that is delivered again is a correction of the whole snapshot: it may also leave rows out.
-last_loads as (
-
-    select
-        *,
-        max(_load_id) over (partition by _delivered_on) as last_load_id
-    from source
-
-),
-
 final as (
 
     select
@@ -29,8 +19,7 @@ final as (
         seats::int as seat_count,
         {{ null_if_absent('speed') }}::int as cruising_speed_mph,
         engine as engine_type
-    from last_loads
-    where _load_id = last_load_id
+    from source
 
 )
 

@@ -6,6 +6,12 @@ source as (
 
 ),
 
+kept as (
+
+    {{ deduplicated('source', ['year', 'month', 'day', 'carrier', 'flight', 'origin']) }}
+
+),
+
 final as (
 
     select
@@ -28,7 +34,7 @@ final as (
 
         _load_id as load_id,
         _row_number as row_number
-    from source
+    from kept
 
 )
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from interlock.example.faults.declaration import (
+    ABSORBED,
+    ACCEPTED,
+    CRITICAL,
+    HARMLESS,
+    MAJOR,
+    MINOR,
     NULL,
-    Ending,
+    RAW,
+    REFUSED,
+    WARNED,
+    WEATHER,
+    Change,
     Export,
-    Fault,
     FaultClass,
     Row,
-    Severity,
+    as_it_is,
+    declared,
     edited,
     with_rows,
 )
@@ -34,125 +44,118 @@ def _half(table: Table, _: Table) -> Table:
     return with_rows(table, table.rows[: len(table.rows) // 2])
 
 
+def _twice(every: int) -> Change:
+    """Every n-th row once more, at the end."""
+    return lambda table, _: with_rows(table, table.rows + table.rows[::every])
+
+
+def _twice_otherwise(table: Table, _: Table) -> Table:
+    """Every tenth row once more, and the second time it arrived a minute later."""
+    place = table.columns.index("arr_delay")
+    again = (
+        (*row[:place], str(int(row[place]) + 1), *row[place + 1 :]) for row in table.rows[::10] if row[place] != NULL
+    )
+    return with_rows(table, (*table.rows, *again))
+
+
+A, B, C = FaultClass.TRUNCATION, FaultClass.DUPLICATION, FaultClass.TIMING
+
 TRUNCATION = (
-    Fault(
-        name="half_the_rows",
-        description="The second half of the rows is missing; what is there is well formed.",
-        of_class=FaultClass.TRUNCATION, severity=Severity.CRITICAL, expected=Ending.RAW, change=_half,
+    declared(
+        "half_the_rows", A, CRITICAL, RAW, _half,
+        "The second half of the rows is missing; what is there is well formed.",
     ),
-    Fault(
-        name="truncated_file",
-        description="The file ends in the middle of a row (or of its compression); its mark tells of the whole.",
-        of_class=FaultClass.TRUNCATION, severity=Severity.CRITICAL, expected=Ending.REFUSED,
+    declared(
+        "truncated_file", A, CRITICAL, REFUSED, as_it_is,
+        "The file ends in the middle of a row (or of its compression); its mark tells of the whole.",
         export=Export(share_that_arrives=0.6),
     ),
-    Fault(
-        name="last_block_missing",
-        description="The last tenth of the rows is lost on the way, to the end of a row; the mark tells of the whole.",
-        of_class=FaultClass.TRUNCATION, severity=Severity.MAJOR, expected=Ending.REFUSED,
+    declared(
+        "last_block_missing", A, MAJOR, REFUSED, as_it_is,
+        "The last tenth of the rows is lost on the way, to the end of a row; the mark tells of the whole.",
         export=Export(share_of_rows_that_arrive=0.9),
     ),
-    Fault(
-        name="last_row_missing",
-        description="The last row is lost on the way; the mark tells of the whole.",
-        of_class=FaultClass.TRUNCATION, severity=Severity.MINOR, expected=Ending.REFUSED,
+    declared(
+        "last_row_missing", A, MINOR, REFUSED, as_it_is,
+        "The last row is lost on the way; the mark tells of the whole.",
         export=Export(share_of_rows_that_arrive=0.999),
     ),
-    Fault(
-        name="torn_last_row",
-        description="The file ends in the middle of a row, and there is no mark.",
-        of_class=FaultClass.TRUNCATION, severity=Severity.CRITICAL, expected=Ending.REFUSED,
+    declared(
+        "torn_last_row", A, CRITICAL, REFUSED, as_it_is,
+        "The file ends in the middle of a row, and there is no mark.",
         export=Export(share_that_arrives=0.9, is_marked=False),
     ),
     *(
-        Fault(
-            name=f"last_{cut}_percent_missing",
-            description=f"The last {cut} % of the rows are missing, and there is no mark.",
-            of_class=FaultClass.TRUNCATION, expected=Ending.RAW, export=_without_last(cut / 100), cut=cut,
-            severity=Severity.CRITICAL if is_revealable else Severity.MAJOR,
-            unrevealable="" if is_revealable else
+        declared(
+            f"last_{cut}_percent_missing", A, CRITICAL if is_revealable else MAJOR, RAW, as_it_is,
+            f"The last {cut} % of the rows are missing, and there is no mark.",
+            export=_without_last(cut / 100), cut=cut,
+            why="" if is_revealable else
             "Without a mark only the volume, which varies more than that from day to day, and the hours of the evening "
             "can tell; late flights of a day of delays fill the evening, since files are in the order of departures.",
         )
         for cut, is_revealable in CUTS.items()
     ),
-    Fault(
-        name="every_tenth_row_missing",
-        description="Every tenth row was never exported; the mark tells of the rest.",
-        of_class=FaultClass.TRUNCATION, severity=Severity.MAJOR, expected=Ending.ACCEPTED,
-        change=edited(lambda row, number: None if number % 10 == 9 else row),
-        unrevealable="Ten flights fewer in a hundred, evenly, are within what volume varies by from week to week.",
+    declared(
+        "every_tenth_row_missing", A, MAJOR, ACCEPTED,
+        edited(lambda row, number: None if number % 10 == 9 else row),
+        "Every tenth row was never exported; the mark tells of the rest.",
+        why="Ten flights fewer in a hundred, evenly, are within what volume varies by from week to week.",
     ),
-    Fault(
-        name="no_rows", description="The file has a header and no rows.",
-        of_class=FaultClass.TRUNCATION, severity=Severity.CRITICAL, expected=Ending.REFUSED,
-        change=lambda table, _: with_rows(table, ()),
+    declared(
+        "no_rows", A, CRITICAL, REFUSED, lambda table, _: with_rows(table, ()), "The file has a header and no rows."
     ),
-    Fault(
-        name="empty_file", description="The file arrives with zero bytes.",
-        of_class=FaultClass.TRUNCATION, severity=Severity.CRITICAL, expected=Ending.REFUSED,
+    declared(
+        "empty_file", A, CRITICAL, REFUSED, as_it_is, "The file arrives with zero bytes.",
         export=Export(share_that_arrives=0),
     ),
-    Fault(
-        name="half_the_weather", description="The second half of the observations is missing.",
-        of_class=FaultClass.TRUNCATION, severity=Severity.CRITICAL, expected=Ending.RAW, feed="observations",
-        change=_half,
+    declared(
+        "half_the_weather", A, CRITICAL, RAW, _half, "The second half of the observations is missing.", feed=WEATHER
     ),
 )  # fmt: skip
 
 DUPLICATION = (
-    Fault(
-        name="duplicated_rows", description="Every tenth row is delivered twice.",
-        of_class=FaultClass.DUPLICATION, severity=Severity.MAJOR, expected=Ending.RAW,
-        change=lambda table, _: with_rows(table, table.rows + table.rows[::10]),
+    declared("duplicated_rows", B, MAJOR, ABSORBED, _twice(10), "Every tenth row is delivered twice."),
+    declared("doubled_file", B, CRITICAL, RAW, _twice(1), "The rows of the day come twice, one copy after the other."),
+    declared(
+        "one_row_twice", B, MINOR, ABSORBED, lambda table, _: with_rows(table, (*table.rows, table.rows[41])),
+        "One row is delivered twice.",
     ),
-    Fault(
-        name="doubled_file", description="The rows of the day come twice, one copy after the other.",
-        of_class=FaultClass.DUPLICATION, severity=Severity.CRITICAL, expected=Ending.RAW,
-        change=lambda table, _: with_rows(table, table.rows * 2),
+    declared(
+        "rows_twice_otherwise", B, MAJOR, RAW, _twice_otherwise,
+        "Every tenth row is delivered twice, the second time with another delay.",
     ),
-    Fault(
-        name="one_row_twice", description="One row is delivered twice.",
-        of_class=FaultClass.DUPLICATION, severity=Severity.MINOR, expected=Ending.RAW,
-        change=lambda table, _: with_rows(table, (*table.rows, table.rows[41])),
+    declared(
+        "shifted_dates", B, CRITICAL, RAW, lambda _, yesterday: yesterday,
+        "Yesterday's rows arrive under today's name.",
     ),
-    Fault(
-        name="shifted_dates", description="Yesterday's rows arrive under today's name.",
-        of_class=FaultClass.DUPLICATION, severity=Severity.CRITICAL, expected=Ending.RAW,
-        change=lambda _, yesterday: yesterday,
+    declared(
+        "yesterdays_rows_too", B, CRITICAL, RAW,
+        lambda table, yesterday: with_rows(table, table.rows + yesterday.rows),
+        "The file holds yesterday's rows beside today's.",
     ),
-    Fault(
-        name="yesterdays_rows_too", description="The file holds yesterday's rows beside today's.",
-        of_class=FaultClass.DUPLICATION, severity=Severity.CRITICAL, expected=Ending.RAW,
-        change=lambda table, yesterday: with_rows(table, table.rows + yesterday.rows),
-    ),
-    Fault(
-        name="doubled_weather", description="The observations of the day come twice.",
-        of_class=FaultClass.DUPLICATION, severity=Severity.CRITICAL, expected=Ending.RAW, feed="observations",
-        change=lambda table, _: with_rows(table, table.rows * 2),
-    ),
+    declared("doubled_weather", B, CRITICAL, RAW, _twice(1), "The observations of the day come twice.", feed=WEATHER),
+    declared("weather_rows_twice", B, MINOR, ABSORBED, _twice(12), "A few observations come twice.", feed=WEATHER),
 )  # fmt: skip
 
 TIMING = (
-    Fault(
-        name="not_delivered",
-        description="The file does not arrive at all. A late one is the same until it comes, which is the correction.",
-        of_class=FaultClass.TIMING, severity=Severity.CRITICAL, expected=Ending.REFUSED, is_delivered=False,
-    ),
-    Fault(
-        name="weather_not_delivered", description="The observations do not arrive at all.",
-        of_class=FaultClass.TIMING, severity=Severity.CRITICAL, expected=Ending.REFUSED, feed="observations",
+    declared(
+        "not_delivered", C, CRITICAL, REFUSED, as_it_is,
+        "The file does not arrive at all. A late one is the same until it comes, which is the correction.",
         is_delivered=False,
     ),
-    Fault(
-        name="delivered_twice", description="The same file is delivered again, after it was published.",
-        of_class=FaultClass.TIMING, severity=Severity.NONE, expected=Ending.ACCEPTED, deliveries=2,
+    declared(
+        "weather_not_delivered", C, CRITICAL, REFUSED, as_it_is, "The observations do not arrive at all.",
+        feed=WEATHER, is_delivered=False,
     ),
-    Fault(
-        name="exported_too_early",
-        description="The day is exported at two in the afternoon: all flights, and what became of them until then.",
-        of_class=FaultClass.TIMING, severity=Severity.CRITICAL, expected=Ending.WARNED, change=edited(_unfinished),
-        unrevealable="A flight that has not departed yet reads as one that was cancelled, and the blizzard of February "
+    declared(
+        "delivered_twice", C, HARMLESS, ACCEPTED, as_it_is,
+        "The same file is delivered again, after it was published.", deliveries=2,
+    ),
+    declared(
+        "exported_too_early", C, CRITICAL, WARNED, edited(_unfinished),
+        "The day is exported at two in the afternoon: all flights, and what became of them until then.",
+        why="A flight that has not departed yet reads as one that was cancelled, and the blizzard of February "
         "cancelled as many. Readers are warned; only a mark that is written after the day tells.",
     ),
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from interlock.example.faults.declaration import (
     ACCEPTED,
+    ASIDE,
     CRITICAL,
     DELAYS,
     HARMLESS,
@@ -18,6 +19,7 @@ from interlock.example.faults.declaration import (
     Export,
     FaultClass,
     Row,
+    as_it_is,
     asking_for,
     declared,
     edited,
@@ -154,7 +156,7 @@ TYPES = (
         T,
         CRITICAL,
         REFUSED,
-        lambda table, _: table,
+        as_it_is,
         "Values are separated by semicolons.",
         export=Export(separator=";"),
     ),
@@ -234,6 +236,22 @@ TYPES = (
         LATER,
         values(("arr_time", "sched_arr_time"), _twelve_hours),
         "Arrivals, scheduled and real, are on a twelve-hour clock.",
+    ),
+    declared(
+        "few_malformed_aircraft",
+        T,
+        MINOR,
+        ASIDE,
+        values(("tailnum",), lambda value: f"{value[:2]}-{value[3:]}", every=80),
+        "A dozen tail numbers have a hyphen in them.",
+    ),
+    declared(
+        "impossible_clocks",
+        T,
+        MINOR,
+        ASIDE,
+        values(("arr_time",), lambda value: f"{min(int(value) // 100, 23)}75", every=100),
+        "A few arrivals are 75 minutes past the hour.",
     ),
     declared(
         "padded_numbers",

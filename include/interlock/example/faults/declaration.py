@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -48,16 +49,22 @@ class Severity(StrEnum):
 
 
 class Ending(StrEnum):
-    """What becomes of a delivery, the earliest first."""
+    """What becomes of a delivery, the earliest first.
+
+    Of one that was not stopped, bad rows may have been set aside, or copies absorbed: what is read is right even so.
+    """
 
     REFUSED = "refused at load"
     RAW = "blocked at the raw gate"
     LATER = "blocked later"
+    ASIDE = "set aside"
+    ABSORBED = "absorbed"
     WARNED = "warned"
     ACCEPTED = "accepted"
 
 
 RAW, LATER, REFUSED, ACCEPTED, WARNED = Ending.RAW, Ending.LATER, Ending.REFUSED, Ending.ACCEPTED, Ending.WARNED
+ASIDE, ABSORBED = Ending.ASIDE, Ending.ABSORBED
 CRITICAL, MAJOR, MINOR, HARMLESS = Severity.CRITICAL, Severity.MAJOR, Severity.MINOR, Severity.NONE
 
 
@@ -72,6 +79,11 @@ class Export(BaseModel):
     share_of_rows_that_arrive: float = 1.0
     has_header: bool = True
     is_marked: bool = True
+
+
+def as_it_is(table: Table, _: Table) -> Table:
+    """The rows of the day: what is wrong is something else."""
+    return table
 
 
 class Fault(BaseModel):
@@ -89,7 +101,7 @@ class Fault(BaseModel):
     severity: Severity
     expected: Ending
     feed: str = "flights"
-    change: Change = lambda table, _: table
+    change: Change = as_it_is
     export: Export = Export()
     is_delivered: bool = True
     deliveries: int = 1
@@ -153,6 +165,11 @@ def asking_for(columns: Iterable[str], change: Change) -> Change:
     return checked
 
 
+def without(column: str, value: str) -> Change:
+    """The rows that have another value there."""
+    return asking_for((column,), edited(lambda row, _: None if row[column] == value else row))
+
+
 def with_rows(table: Table, rows: Iterable[tuple[str, ...]]) -> Table:
     """The same columns with other rows."""
     return table.model_copy(update={"rows": tuple(rows)})
@@ -180,10 +197,10 @@ def hours_later(hours: int) -> Callable[[str], str]:
 
 def declared(  # noqa: PLR0913  (columns of a table of declarations)
     name: str, of_class: FaultClass, severity: Severity, expected: Ending, change: Change, description: str,
-    *, feed: str = "flights", why: str = "", export: Export | None = None,
+    *, feed: str = "flights", why: str = "", **more: Any,
 ) -> Fault:  # fmt: skip
-    """One line of a table of faults; `why` it cannot always be told."""
+    """One line of a table of faults; `why` it cannot always be told, and more of the fields that few have."""
     return Fault(
         name=name, of_class=of_class, severity=severity, expected=expected, change=change, description=description,
-        feed=feed, unrevealable=why, export=export or Export(),
+        feed=feed, unrevealable=why, **more,
     )  # fmt: skip

@@ -18,13 +18,13 @@ from interlock.example.faults.declaration import (
     Change,
     FaultClass,
     Row,
-    asking_for,
     declared,
     edited,
     hours_later,
     scaled,
     values,
     with_rows,
+    without,
 )
 from interlock.example.source import Table
 
@@ -87,10 +87,6 @@ def _colliding(table: Table, _: Table) -> Table:
     return with_rows(table, day)
 
 
-def _without(column: str, value: str) -> Change:
-    return asking_for((column,), edited(lambda row, _: None if row[column] == value else row))
-
-
 def _replaced(column: str, was: str, now: str) -> Change:
     return values((column,), lambda value: now if value == was else value)
 
@@ -142,13 +138,13 @@ VALUES = (
         values(("origin",), lambda _: "HPN", every=100),
         "A few flights leave from an airport outside the contract.",
     ),
-    declared("carrier_missing", V, CRITICAL, RAW, _without("carrier", "UA"), "A large carrier is missing."),
+    declared("carrier_missing", V, CRITICAL, RAW, without("carrier", "UA"), "A large carrier is missing."),
     declared(
         "middling_carrier_missing",
         V,
         MAJOR,
         RAW,
-        _without("carrier", "VX"),
+        without("carrier", "VX"),
         "A carrier with one flight in seventy is missing.",
     ),
     declared(
@@ -156,7 +152,7 @@ VALUES = (
         V,
         MINOR,
         ACCEPTED,
-        _without("carrier", "HA"),
+        without("carrier", "HA"),
         "The carrier with one flight a day is missing.",
         why="It does not fly every day anyway: of the odd months it misses ten days.",
     ),
@@ -165,7 +161,7 @@ VALUES = (
         V,
         CRITICAL,
         RAW,
-        _without("origin", "LGA"),
+        without("origin", "LGA"),
         "The flights of one of the three airports are missing.",
     ),
     declared(
@@ -173,7 +169,7 @@ VALUES = (
         V,
         CRITICAL,
         RAW,
-        _without("origin", "LGA"),
+        without("origin", "LGA"),
         "The observations of one airport are missing.",
         feed=WEATHER,
     ),

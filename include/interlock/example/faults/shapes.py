@@ -14,17 +14,17 @@ from interlock.example.faults.declaration import (
     REFUSED,
     WEATHER,
     Change,
-    Ending,
     Export,
-    Fault,
     FaultClass,
     Row,
-    Severity,
+    as_it_is,
     asking_for,
+    declared,
     edited,
     renamed,
     values,
     with_rows,
+    without,
 )
 from interlock.example.source import Table
 
@@ -33,10 +33,10 @@ def _without_column(name: str) -> Change:
     def change(table: Table, _: Table) -> Table:
         place = table.columns.index(name)
 
-        def without(values: tuple[str, ...]) -> tuple[str, ...]:
+        def less(values: tuple[str, ...]) -> tuple[str, ...]:
             return values[:place] + values[place + 1 :]
 
-        return Table(columns=without(table.columns), rows=tuple(without(row) for row in table.rows))
+        return Table(columns=less(table.columns), rows=tuple(less(row) for row in table.rows))
 
     return asking_for((name,), change)
 
@@ -61,162 +61,164 @@ def _numbered_by_carrier(row: Row, _: int) -> Row:
     return row | {"flight": row["carrier"] + row["flight"]}
 
 
-def _schema(  # noqa: PLR0913  (columns of a table of declarations)
-    name: str, severity: Severity, expected: Ending, change: Change, description: str,
-    *, feed: str = "flights", export: Export | None = None,
-) -> Fault:  # fmt: skip
-    return Fault(
-        name=name, of_class=FaultClass.SCHEMA, severity=severity, expected=expected, change=change,
-        description=description, feed=feed, export=export or Export(),
-    )  # fmt: skip
-
-
-def _reference(  # noqa: PLR0913, PLR0917
-    name: str, feed: str, severity: Severity, expected: Ending, change: Change, description: str, why: str = ""
-) -> Fault:
-    return Fault(
-        name=name, of_class=FaultClass.REFERENCES, severity=severity, expected=expected, change=change,
-        description=description, feed=feed, unrevealable=why,
-    )  # fmt: skip
-
-
-def _dropping(column: str, value: str) -> Change:
-    return asking_for((column,), edited(lambda row, _: None if row[column] == value else row))
-
+S, R = FaultClass.SCHEMA, FaultClass.REFERENCES
 
 SCHEMA = (
-    _schema(
+    declared(
         "renamed_column",
+        S,
         CRITICAL,
         REFUSED,
         renamed({"arr_delay": "arrival_delay"}),
         "arr_delay is called arrival_delay.",
     ),
-    _schema("missing_column", CRITICAL, REFUSED, _without_column("tailnum"), "The column tailnum is gone."),
-    _schema("added_column", MINOR, REFUSED, _added, "There is a column that the contract does not know."),
-    _schema("column_names_in_capitals", MAJOR, REFUSED, _in_capitals, "All names are in capitals."),
-    _schema(
+    declared("missing_column", S, CRITICAL, REFUSED, _without_column("tailnum"), "The column tailnum is gone."),
+    declared("added_column", S, MINOR, REFUSED, _added, "There is a column that the contract does not know."),
+    declared("column_names_in_capitals", S, MAJOR, REFUSED, _in_capitals, "All names are in capitals."),
+    declared(
         "no_header",
+        S,
         CRITICAL,
         REFUSED,
-        lambda table, _: table,
+        as_it_is,
         "The first line is a flight.",
         export=Export(has_header=False),
     ),
-    _schema(
+    declared(
         "swapped_clocks",
+        S,
         CRITICAL,
         RAW,
         _swapped("dep_time", "sched_dep_time"),
         "Real and scheduled departure are under each other's name.",
     ),
-    _schema(
+    declared(
         "swapped_airports",
+        S,
         CRITICAL,
         RAW,
         _swapped("origin", "dest"),
         "Origin and destination are under each other's name.",
     ),
-    _schema(
+    declared(
         "swapped_lengths",
+        S,
         CRITICAL,
         RAW,
         _swapped("air_time", "distance"),
         "Time in the air and distance are under each other's name.",
     ),
-    _schema(
+    declared(
         "swapped_hour_and_minute",
+        S,
         MAJOR,
         RAW,
         _swapped("hour", "minute"),
         "Hour and minute are under each other's name.",
     ),
-    _schema(
+    declared(
         "swapped_temperatures",
+        S,
         CRITICAL,
         LATER,
         _swapped("temp", "dewp"),
         "Temperature and dew point are under each other's name.",
         feed=WEATHER,
     ),
-    _schema(
-        "text_in_numbers", CRITICAL, RAW, edited(_numbered_by_carrier), "Flight numbers begin with the carrier's code."
+    declared(
+        "text_in_numbers",
+        S,
+        CRITICAL,
+        RAW,
+        edited(_numbered_by_carrier),
+        "Flight numbers begin with the carrier's code.",
     ),
-    _schema(
+    declared(
         "renamed_weather_column",
+        S,
         CRITICAL,
         REFUSED,
         renamed({"visib": "visibility"}),
         "visib is called visibility.",
         feed=WEATHER,
     ),
-    _schema("reordered_columns", HARMLESS, ACCEPTED, _reversed, "The columns come in another order, with their names."),
+    declared(
+        "reordered_columns", S, HARMLESS, ACCEPTED, _reversed, "The columns come in another order, with their names."
+    ),
 )
 
 REFERENCES = (
-    _reference(
+    declared(
         "carrier_unlisted",
-        "carriers",
+        R,
         CRITICAL,
         RAW,
-        _dropping("carrier", "UA"),
+        without("carrier", "UA"),
         "The list of carriers lacks one that flies.",
+        feed="carriers",
     ),
-    _reference(
+    declared(
         "origin_unlisted",
-        "airports",
+        R,
         CRITICAL,
         RAW,
-        _dropping("faa", "JFK"),
+        without("faa", "JFK"),
         "The list of airports lacks one that flights leave from.",
+        feed="airports",
     ),
-    _reference(
+    declared(
         "half_the_airports",
-        "airports",
+        R,
         CRITICAL,
         RAW,
         lambda table, _: with_rows(table, table.rows[::2]),
         "Every second airport is missing from the list.",
+        feed="airports",
     ),
-    _reference(
+    declared(
         "airports_without_zones",
-        "airports",
+        R,
         CRITICAL,
         RAW,
         values(("tzone",), lambda _: NULL, every=3),
         "A third of the airports has no time zone.",
+        feed="airports",
     ),
-    _reference(
+    declared(
         "carriers_twice",
-        "carriers",
+        R,
         MAJOR,
         RAW,
         lambda table, _: with_rows(table, table.rows * 2),
         "Every carrier is listed twice.",
+        feed="carriers",
     ),
-    _reference(
+    declared(
         "stale_registry",
-        "aircraft",
+        R,
         MAJOR,
         RAW,
         lambda table, _: with_rows(table, table.rows[: len(table.rows) * 3 // 5]),
         "The registry is an old one, with three fifths of the aircraft.",
+        feed="aircraft",
     ),
-    _reference(
+    declared(
         "aircraft_unlisted",
-        "aircraft",
+        R,
         MINOR,
         ACCEPTED,
-        _dropping("tailnum", "N14228"),
+        without("tailnum", "N14228"),
         "The registry lacks one aircraft.",
         why="Aircraft leave the registry, and 15 % of those that fly were never in it.",
+        feed="aircraft",
     ),
-    _reference(
+    declared(
         "same_list_again",
-        "carriers",
+        R,
         HARMLESS,
         ACCEPTED,
-        lambda table, _: table,
+        as_it_is,
         "The list of carriers comes again, unchanged, under a new date.",
+        feed="carriers",
     ),
 )
