@@ -46,7 +46,7 @@ faults: environment ## Apply every fault to real days and print the scorecard
 bench: environment ## Measure against bare SQL in the same run
 	exec .venv/bin/python -m tests.benchmarks
 
-chaos: environment ## Kill workers and the database at every phase boundary and at random; check every invariant
+chaos: environment ## Kill workers, the scheduler and the database at every phase boundary and at random; check every invariant
 	exec .venv/bin/python -m tests.chaos
 
 clean: ## Stop everything; delete the environment, the embedded database and all that was generated

@@ -26,7 +26,7 @@ PACKAGE = "interlock"
 PROGRESS = f"{PACKAGE}.progress"
 
 FIRST_KEYS = ("timestamp", "level", "logger", "message")
-IDS = ("run", "domain", "phase", "dataset", "partition", "load")
+IDS = ("run", "domain", "phase", "dataset", "partition", "load", "version")
 EXCEPTION = "exception"
 HIDDEN = "***"
 _IN_URL = re.compile(r"(?<=://)([^\s:/@]*):[^\s@]+@")
@@ -35,7 +35,7 @@ _NAMED = re.compile(r"(?i)\b(\w*(?:password|passwd|secret|secret_key|api_?key)\s
 
 @contextmanager
 def bound(**ids: Any) -> Iterator[None]:
-    """Name what is worked on (`run`, `domain`, `phase`, `dataset`, `partition`, `load`) in every record until the end.
+    """Name what is worked on (`run`, `domain`, `phase`, `dataset`, `partition`, `load`, `version`) in every record.
 
     What is None is left as it was. A thread that is started inside begins without ids.
     """

@@ -78,6 +78,8 @@ def airflow_environment(port: int, *, with_overrides: bool = False) -> dict[str,
         "DAG_PROCESSOR__PARSING_PROCESSES": 1,
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": 0.5,
         "SCHEDULER__ENABLE_HEALTH_CHECK": False,
+        # What a scheduler that died was at is taken up soon after it is held for dead (30 s), and not 5 min later.
+        "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": 15,
         "LOGGING__BASE_LOG_FOLDER": logs(),
         "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": logs() / "dag_processor",
         "LOGGING__COLORED_CONSOLE_LOG": False,

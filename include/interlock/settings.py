@@ -80,23 +80,34 @@ class Settings(BaseSettings):
     log_format: LogFormat | None = Field(
         default=None, description="`text` or `json`; default text at a terminal and JSON elsewhere."
     )
+    largest_delivery_mb: int = Field(
+        default=8192, ge=1, description="A file with more content than this, decompressed, is refused."
+    )
     keep_good_versions: int = Field(
         default=2, ge=1, description="Earlier good versions of each partition that are kept to roll back to."
     )
     keep_replaced_days: int = Field(default=30, ge=1, description="Days that a replaced version is kept.")
     keep_held_days: int = Field(default=30, ge=1, description="Days that a candidate is kept which was never served.")
     keep_raw_days: int = Field(default=90, ge=1, description="Days that a load is kept which nothing served stands on.")
-    keep_quarantine_days: int = Field(default=90, ge=1, description="Days that quarantined deliveries are kept.")
+    keep_quarantine_days: int = Field(default=90, ge=1, description="Days that what was set aside is kept.")
     keep_runs_days: int = Field(
         default=90, ge=1, description="Days that the phases of finished runs and sent notices are kept."
     )
     keep_records_days: int | None = Field(
-        default=None, ge=1, description="Days that events, verdicts and accounts of what is gone are kept; empty: ever."
+        default=None, ge=1, description="Days that verdicts and accounts of what is gone are kept; empty: ever."
     )
     keep_logs_days: int = Field(default=30, ge=1, description="Days that task logs below the state folder are kept.")
     minimum_free_mb: int = Field(
         default=1024, ge=0, description="A run is refused where the disk of the data or the landing folder has less."
     )
+    audit_anchor_url: str | None = Field(
+        default=None, description="fsspec URL where heads of the audit's chain are kept; default `<state>/audit`."
+    )
+    opa_url: str | None = Field(
+        default=None, description="An OPA server that decides about actions; empty means in-process Rego."
+    )
+    policy_seconds: float = Field(default=2.0, gt=0, description="Deadline of one policy decision; past it: refused.")
+    policy_memory_mb: int = Field(default=512, ge=128, description="Most memory of the in-process policy engine.")
 
     @property
     def state(self) -> Path:
@@ -107,6 +118,11 @@ class Settings(BaseSettings):
     def landing(self) -> str:
         """The landing root as an fsspec URL or an absolute path, without a trailing slash."""
         return (self.landing_url or str(self.root / "landing")).rstrip("/")
+
+    @property
+    def audit_anchors(self) -> str:
+        """Where the heads of the audit's chain are kept, as an fsspec URL or an absolute path."""
+        return self.audit_anchor_url or str(self.state / "audit")
 
     @property
     def is_embedded(self) -> bool:

@@ -11,10 +11,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 
 from tests.chaos import plans, readers
+from tests.chaos.account import Account
+from tests.chaos.disturbances import HELD, STALE
 from tests.chaos.plans import Kind, Round
-from tests.chaos.rounds import Account, Harness
+from tests.chaos.rounds import Harness
 from tests.chaos.workers import warm_parent
 from tests.chaos.world import environment_of, scratch_folder, world
 
@@ -45,12 +48,28 @@ def main(arguments: Sequence[str]) -> int:
     with harness(options.days) as made:
         print(f"{time.monotonic() - began:.0f} s: it is known; the rounds begin.", flush=True)
         with suppress(KeyboardInterrupt):  # Ctrl-C ends it early, with the account of what was done
-            for round_ in plans.drawn(options.kills, options.seed):
-                if not options.only or round_.number in options.only:
-                    _perform(made, round_, began)
+            _perform_all(made, options, began)
         made.count_leftovers()
         print(_told(made.account, options.seed, time.monotonic() - began))
         return 1 if made.account.violations else 0
+
+
+def _perform_all(made: Harness, options: argparse.Namespace, began: float) -> None:
+    rounds = plans.drawn(options.seed)
+    if options.only:
+        for round_ in islice(rounds, max(options.only)):
+            if round_.number in options.only:
+                _perform(made, round_, began)
+        return
+    number = 0
+    while made.account.kills < options.kills:
+        number += 1
+        _perform(made, next(rounds), began)
+    if options.schedulers:
+        with made.orchestrated():
+            print(f"{time.monotonic() - began:5.0f} s  Airflow is up.", flush=True)
+            for round_ in plans.of_scheduler(number + 1, options.schedulers, options.seed):
+                _perform(made, round_, began)
 
 
 def _perform(made: Harness, round_: Round, began: float) -> None:
@@ -63,11 +82,12 @@ def _perform(made: Harness, round_: Round, began: float) -> None:
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--kills", type=int, default=200, help="how many kills to plan")
+    parser.add_argument("--kills", type=int, default=200, help="go on until so many are done")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="which rounds")
     parser.add_argument(
         "--days", type=int, default=DAYS, help="how many days there are, delivered and corrected in turn"
     )
+    parser.add_argument("--schedulers", type=int, default=4, help="how many rounds of a real scheduler follow")
     parser.add_argument("--only", type=int, nargs="*", help="do these rounds of the plan alone")
     return parser.parse_args(arguments)
 
@@ -83,6 +103,9 @@ def _told(account: Account, seed: int, seconds: float) -> str:
     lines += [f"{count:6}      {outcome}" for outcome, count in sorted(account.outcomes.items())]
     lines += [
         f"{account.kills:6}  kills; {account.at_boundaries} disturbances at {account.boundaries} boundaries",
+        f"{account.stale_refused:6}  stale writers refused ({STALE})",
+        f"{account.writes_ended:6}  open transactions of stale writers ended",
+        f"{account.held_refused:6}  runs refused a partition that another one held ({HELD})",
         f"{account.recoveries:6}  recoveries, {account.reruns} of them with another rerun",
         f"{account.checks:6}  invariant checks",
         f"{account.readings:6}  looks by readers",

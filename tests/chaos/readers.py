@@ -7,9 +7,9 @@
 A database that cannot be asked is no finding: to its consumers that reads as *not safe*.
 
 PostgreSQL does not notice, for a *prepared* statement inside an open READ COMMITTED transaction that has locked all of
-its tables before, that a partition was attached since: it runs the old plan with the new snapshot, so a version that
-was published meanwhile is missing from it to the end of the transaction. The idle reader therefore does not prepare;
-beside that it repeats each look as a prepared statement and counts what was missing there, which is no violation.
+its tables before, that a partition was attached since: it runs the old plan with the new snapshot, in which the rows
+are nowhere. So the idle reader repeats each look as a prepared statement, which must see the same or be refused with
+SQLSTATE 40001, upon which the transaction is begun again.
 """
 
 from __future__ import annotations
@@ -168,12 +168,11 @@ class _Look:
                     )
         return [(dataset, (count, checksum), bool(answer["safe"])) for dataset, count, checksum, answer in rows]
 
-    def look_prepared(self, connection: psycopg.Connection[Any], seen: list[tuple[str, Content, bool]]) -> None:
-        """The same look as a prepared statement: it may miss what was published since the transaction began."""
-        rows = self._asked(connection, prepare=True)
-        missed = [row[0] for row, (_, content, _) in zip(rows, seen, strict=True) if row[1] == 0 and content != EMPTY]
+    def look_prepared(self, connection: psycopg.Connection[Any]) -> None:
+        """The same look as a prepared statement: it must not miss what was published since the transaction began."""
+        missed = [row[0] for row in self._asked(connection, prepare=True) if row[3]["safe"] and not row[1]]
         if missed:
-            self.write(missed_when_prepared=missed)
+            self.write(violation=f"a prepared statement in an open transaction missed {missed} on {self.day}")
 
     def _asked(self, connection: psycopg.Connection[Any], *, prepare: bool | None = None) -> list[Any]:
         if prepare is None and self.manner is Manner.IDLE:
@@ -244,7 +243,7 @@ def _read(life: _Look, connection: psycopg.Connection[Any]) -> None:
     first = life.look(connection)
     life.answer()
     if life.manner is Manner.IDLE:
-        life.look_prepared(connection, first)
+        life.look_prepared(connection)
     deadline = time.monotonic() + (SNAPSHOT_SECONDS if life.manner is Manner.REPEATABLE else IDLE_SECONDS)
     while time.monotonic() < deadline:
         if life.pause(POLL_SECONDS if life.manner is Manner.REPEATABLE else IDLE_SECONDS) or life.is_asked():
@@ -252,7 +251,8 @@ def _read(life: _Look, connection: psycopg.Connection[Any]) -> None:
         if life.manner is Manner.REPEATABLE and (again := life.look(connection)) != first:
             life.write(violation=f"a snapshot moved on {life.day}: {first} became {again}")
     if life.manner is Manner.IDLE:
-        life.look_prepared(connection, life.look(connection))
+        life.look(connection)
+        life.look_prepared(connection)
     connection.execute(b"commit")
 
 
@@ -267,6 +267,8 @@ def _live(manner: Manner, folder: Path) -> None:
                 with psycopg.connect(life.url.read_text(), autocommit=True, connect_timeout=5) as connection:
                     while True:
                         _read(life, connection)
+            except psycopg.errors.SerializationFailure:  # to be begun again, as every reader of this kind has to
+                life.write(begun_again=True)
             except psycopg.OperationalError as error:
                 life.write(not_answered=str(error).strip()[:200])
                 life.pause(0.1)

@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -35,8 +36,23 @@ class Shape(StrEnum):
     TASKS = "tasks"
 
 
+class Stop(BaseModel):
+    """Where a worker stops itself (SIGSTOP), as a pause of its machine would: at a call of the database."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    function: str
+    number: int = 1  # of its calls
+    is_after: bool = False
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        return f"{'after' if self.is_after else 'before'} {self.function} {self.number}"
+
+
 class Order(BaseModel):
-    """What a worker shall do. `stops_before_publish` numbers the publish before which it stops itself (SIGSTOP)."""
+    """What a worker shall do. `lease_seconds` is how long it may be silent, where that shall be short."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,7 +60,8 @@ class Order(BaseModel):
     days: tuple[str, ...]
     shape: Shape = Shape.RUN
     key: str = ""
-    stops_before_publish: int = 0
+    stop: Stop | None = None
+    lease_seconds: float = 0
 
 
 class Worker:
@@ -54,6 +71,11 @@ class Worker:
         self.pid = pid
         self.status: int | None = None
         self._parent = parent
+
+    @property
+    def refusals(self) -> list[str]:
+        """The SQLSTATEs that the database refused it with, in their order; empty ones are lost connections."""
+        return self._parent.refusals(self.pid)
 
     @property
     def has_ended(self) -> bool:
@@ -86,6 +108,7 @@ class WarmParent:
         self._buffer = b""
         self._started: list[int] = []
         self._is_warm = False
+        self._refusals = _refusals_beside(log)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.workers", str(log)], cwd=ROOT, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -110,6 +133,13 @@ class WarmParent:
             *lines, self._buffer = (self._buffer + said).split(b"\n")
             for line in lines:
                 self._take_in(json.loads(line))
+
+    def refusals(self, pid: int) -> list[str]:
+        """What the database refused to one worker."""
+        if not self._refusals.exists():
+            return []
+        said = (json.loads(line) for line in self._refusals.read_text().splitlines())
+        return [refusal["sqlstate"] for refusal in said if refusal["pid"] == pid]
 
     def stop(self) -> None:
         """Let it end, and with it every worker that is left."""
@@ -170,7 +200,7 @@ def _serve(log: Path) -> None:
                 pid = os.fork()
                 if pid == 0:
                     report.close()
-                    os._exit(_carry_out(Order.model_validate_json(order)))
+                    os._exit(_carry_out(Order.model_validate_json(order), _refusals_beside(log)))
                 report.write(json.dumps({"event": "started", "pid": pid}) + "\n")
         while (ended := _ended_child()) is not None:
             report.write(json.dumps({"event": "ended", "pid": ended[0], "status": ended[1]}) + "\n")
@@ -184,15 +214,22 @@ def _ended_child() -> tuple[int, int] | None:
     return (pid, os.waitstatus_to_exitcode(status)) if pid else None
 
 
-def _carry_out(order: Order) -> int:
+def _refusals_beside(log: Path) -> Path:
+    return log.with_name("refusals.jsonl")
+
+
+def _carry_out(order: Order, refusals: Path) -> int:
     """A worker's life; its exit code says whether a rerun may help."""
     from interlock.errors import InterlockError
 
     os.close(0)
     print(f"worker {os.getpid()}: {order.model_dump_json(exclude_defaults=True)}", flush=True)
     try:
-        if order.stops_before_publish:
-            _stop_before_publish(order.stops_before_publish)
+        _write_down_refusals(refusals)
+        if order.lease_seconds:
+            _shorten_lease(order.lease_seconds)
+        if order.stop:
+            _stop_at(order.stop)
         code = _run(order) if order.shape is Shape.RUN else _perform_tasks(order)
     except InterlockError as error:
         print(f"worker {os.getpid()}: {type(error).__name__}: {error}", flush=True)
@@ -240,19 +277,51 @@ def _perform_tasks(order: Order) -> int:
     return COMPLETE
 
 
-def _stop_before_publish(number: int) -> None:
-    """Stops this process where nothing but the call that publishes is left to do, as a pause of its machine would."""
-    from interlock.publishing import publications
+def _stop_at(stop: Stop) -> None:
+    """Stops this process at a call of the database, whoever makes it."""
+    import psycopg
 
-    real = publications.publish
+    real = psycopg.Connection.execute
     calls = itertools.count(1)
 
-    def stopped(*arguments: Any, **keywords: Any) -> Any:
-        if next(calls) == number:
+    def execute(self: Any, query: Any, *arguments: Any, **keywords: Any) -> Any:
+        text = query if isinstance(query, str | bytes) else query.as_string(self)
+        text = text.decode() if isinstance(text, bytes) else text
+        is_here = f"interlock.{stop.function}(" in text.replace('"', "") and next(calls) == stop.number
+        if is_here and not stop.is_after:
             os.kill(os.getpid(), signal.SIGSTOP)
-        return real(*arguments, **keywords)
+        answer = real(self, query, *arguments, **keywords)
+        if is_here and stop.is_after:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return answer
 
-    publications.publish = stopped
+    psycopg.Connection.execute = execute  # type: ignore[method-assign]
+
+
+def _shorten_lease(seconds: float) -> None:
+    """So that it runs out while somebody waits for it. What binds claims to the connection of a process stays."""
+    from interlock.pipeline.runs import Session
+
+    real = Session.__init__
+
+    def made(self: Session, *arguments: Any, **keywords: Any) -> None:
+        real(self, *arguments, **{**keywords, "lease": timedelta(seconds=seconds)})
+
+    Session.__init__ = made  # type: ignore[method-assign]
+
+
+def _write_down_refusals(file: Path) -> None:
+    """Each error of the database, where it becomes a failure of the run: by its SQLSTATE, and not by its words."""
+    from interlock.db import failures
+
+    real = failures.failure_of
+
+    def failure_of(error: Any) -> Any:
+        with file.open("a") as lines:
+            lines.write(json.dumps({"pid": os.getpid(), "sqlstate": error.sqlstate or "", "said": str(error)}) + "\n")
+        return real(error)
+
+    failures.failure_of = failure_of
 
 
 if __name__ == "__main__":

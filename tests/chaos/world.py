@@ -14,7 +14,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,18 @@ class World:
                 pass  # a backend that ended by itself meanwhile
         psutil.wait_procs([postmaster, *children], timeout=10)
 
+    def write_in_passing(self, *, again: bool) -> None:
+        """Stop, or wake, what writes to disk beside the commits that wait: without it, the others stay in memory."""
+        assert self.server.process is not None
+        for process in self.server.process.children():
+            if any("walwriter" in word for word in process.cmdline()):
+                process.resume() if again else process.suspend()
+
+    def start_database(self) -> None:
+        """Start it again after a kill, as the next command would."""
+        self.server.release()
+        self.server.acquire()
+
     def wait_for_database(self) -> None:
         """Until it takes connections again."""
         deadline = time.monotonic() + ANSWER_SECONDS
@@ -180,31 +192,36 @@ def scratch_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def world(folder: Path, days: int) -> Iterator[World]:
-    """The platform, migrated and empty. It is erased afterwards; the settings of this process are as they were."""
-    before = dict(os.environ)
+def settings_of(folder: Path) -> Iterator[None]:
+    """This process works on the platform for the length of a block; its settings are as they were afterwards."""
+    before, own = dict(os.environ), environment_of(folder)
     os.environ.clear()
-    os.environ.update(environment_of(folder))
+    os.environ.update(own)
     _forget()
-    server = connections.embedded_server()
     try:
-        server.keep()
-        with connections.connect(Role.AUDITOR):
-            pass
-        passwords = {role: connections.password(role.value) for role in connections.LOGIN_ROLES}
-        passwords[Role.ADMIN] = connections.password(SUPERUSER)
-        os.environ.clear()
-        os.environ.update(before)
-        _forget()
-        made = World(folder, server, passwords, [str(FIRST_DAY + timedelta(days=n)) for n in range(days)])
-        made.prepare_deliveries()
-        made.deliver_references()
-        yield made
+        yield
     finally:
         os.environ.clear()
         os.environ.update(before)
         _forget()
-        server.erase()
+
+
+@contextmanager
+def world(folder: Path, days: int) -> Iterator[World]:
+    """The platform, migrated and empty. It is erased afterwards."""
+    with ExitStack() as stack:
+        with settings_of(folder):
+            server = connections.embedded_server()
+            stack.callback(server.erase)
+            server.keep()
+            with connections.connect(Role.AUDITOR):
+                pass
+            passwords = {role: connections.password(role.value) for role in connections.LOGIN_ROLES}
+            passwords[Role.ADMIN] = connections.password(SUPERUSER)
+        made = World(folder, server, passwords, [str(FIRST_DAY + timedelta(days=n)) for n in range(days)])
+        made.prepare_deliveries()
+        made.deliver_references()
+        yield made
 
 
 def _forget() -> None:

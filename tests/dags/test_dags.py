@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -155,6 +156,27 @@ def test_the_first_and_the_last_day_are_days_of_the_domain(dag_bag, day):
     from interlock.operators.phases import _require_one_of
 
     _require_one_of((date(2013, 1, 1), date(2013, 12, 31)), day)
+
+
+@pytest.mark.parametrize(("asked", "recorded"), [("2020-01-01", ["2020-01-01"]), ("someday", ["someday"]), (None, [])])
+def test_a_run_that_airflow_may_not_begin_is_refused_where_it_leaves_a_record(dag_bag, monkeypatch, asked, recorded):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from interlock.operators import phases
+
+    seen = []
+
+    def admit(domain, partitions, *, require, **_):
+        seen.append((domain, partitions))
+        require()
+
+    monkeypatch.setattr(phases.chain, "admit", admit)
+    kind = SimpleNamespace(value="manual")
+    run = SimpleNamespace(run_type=kind, data_interval_start=None, logical_date=None, dag_id="d", run_id="r")
+    task = dag_bag.dags["airport_weather"].get_task("admit")
+    with pytest.raises(AirflowFailException):
+        task.execute({"dag_run": run, "params": {"partition": asked}})
+    assert seen == [("airport_weather", recorded)]
 
 
 @pytest.mark.parametrize("given", ["2013-1-5", "tomorrow", "2013-01-05T00:00:00Z"])

@@ -74,7 +74,7 @@ def load_raw(address: str) -> None:
             connection.execute(
                 f"create table {schema}.{name}_accepted ({', '.join(f'{c} text' for c in columns)},"
                 " _load_id bigint default 1, _loaded_at timestamptz default now(), _source_file text,"
-                " _row_number bigint generated always as identity, _partition text,"
+                " _row_number bigint generated always as identity, _partition text, _sequence bigint,"
                 f" _delivered_on date default '{delivered or '2013-12-31'}')".encode()
             )
             with connection.cursor().copy(

@@ -256,11 +256,11 @@ def test_a_run_that_is_cleared_from_the_middle_does_its_work_again_and_judges_no
 
 
 def test_a_second_run_of_a_partition_waits_until_the_first_has_ended(platform: Platform):
-    from interlock.pipeline.runs import admitted
+    from interlock.pipeline.admission import admitted
+    from interlock.pipeline.runs import Run
 
-    with admitted(
-        FLIGHTS, ["2013-01-02"], run_key="the first", trigger="test", by="test", is_one_process=True
-    ) as session:
+    asked = Run(run_key="the first", domain=FLIGHTS, partitions=("2013-01-02",), trigger="test", actor="test")
+    with admitted(asked, is_one_process=True) as session:
         second = platform.run_day(FLIGHTS, "2013-01-02")
         platform.until(lambda: platform.task(FLIGHTS, second, "admit")["state"], {"up_for_retry"})
         session.finish("succeeded")

@@ -12,8 +12,9 @@ import pytest
 from interlock import logs
 from interlock.db.connection import Role
 from interlock.errors import CouldNotAsk, InterlockError, PermanentFailure, TransientFailure
+from interlock.pipeline.admission import admitted
 from interlock.pipeline.hindrances import Blocked
-from interlock.pipeline.runs import Outcome, Phase, Session, admitted, resumed
+from interlock.pipeline.runs import Outcome, Phase, Run, Session, resumed
 
 DAY = "2013-01-05"
 LATE = Blocked(dataset="orders", partition=DAY, reason="nothing was delivered", retry_helps=True)
@@ -22,7 +23,8 @@ BAD = Blocked(dataset="orders", partition=DAY, reason="2 keys are doubled")
 
 def admitted_run(key: str = "the run") -> Any:
     """A run of one process."""
-    return admitted("shop", [DAY], run_key=key, trigger="test", by="tester", is_one_process=True)
+    asked = Run(run_key=key, domain="shop", partitions=(DAY,), trigger="test", actor="tester")
+    return admitted(asked, is_one_process=True)
 
 
 def raising(error: BaseException) -> Callable[[Session], Outcome]:
@@ -33,11 +35,11 @@ def raising(error: BaseException) -> Callable[[Session], Outcome]:
 
 
 def phases(platform: Any) -> list[tuple[Any, ...]]:
-    """What is recorded of every phase, and whether it has an end."""
+    """What is recorded of every phase after the admission, and whether it has an end."""
     return platform.rows(
         Role.AUDITOR,
         "select phase, state, rows, failure_class, message, finished_at is not null from interlock.phase"
-        " order by phase_id",
+        " where phase <> 'admit' order by phase_id",
     )
 
 
@@ -82,6 +84,17 @@ def test_a_phase_that_was_blocked_says_whether_a_rerun_alone_may_mend_it(
     [(_, ended, rows, recorded, message, has_end)] = phases(platform)
     assert (ended, rows, recorded, has_end) == (state, 5, kind, True)
     assert (message is None) is (not blocked)
+
+
+def test_the_admission_is_a_phase_with_the_time_that_it_took(platform: Any):
+    with admitted_run():
+        pass
+    [(state, took, since)] = platform.rows(
+        Role.AUDITOR,
+        "select p.state, p.finished_at - p.started_at, r.started_at = p.started_at"
+        " from interlock.phase p join interlock.run r using (run_id) where p.phase = 'admit'",
+    )
+    assert (state, took.total_seconds() > 0, since) == ("completed", True, True)
 
 
 def test_a_phase_that_looks_at_no_rows_records_none_rather_than_zero(platform: Any):
@@ -164,7 +177,10 @@ def test_what_is_logged_in_a_phase_carries_the_ids_of_its_run(platform: Any, cap
         run = session.run.run_id
     assert written == [{"run": run, "domain": "shop", "partition": DAY, "phase": "load"}]
     said = [(record.levelname, record.getMessage().split(":")[0].split(" in ")[0]) for record in caplog.records]
-    assert said == [("INFO", "load began"), ("WARNING", "load"), ("ERROR", "load failed")]
+    assert said == [
+        ("INFO", "admit began"), ("INFO", "admit completed"),
+        ("INFO", "load began"), ("WARNING", "load"), ("ERROR", "load failed"),
+    ]  # fmt: skip
     assert (caplog.records[-1].rows, caplog.records[-1].blocked) == (4, 1)
 
 

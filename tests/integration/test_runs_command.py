@@ -158,8 +158,8 @@ def test_ages_are_by_real_time_whatever_the_clock_is_set_to(platform: Any, ran: 
     assert all(0 <= phase.age_seconds < 3600 for phase in history.run(ran["died"]).phases)
 
 
-def test_rows_of_a_build_are_those_of_the_candidates_that_it_sealed(platform: Any, hand: Hand):
-    """Of this attempt and this layer: what a publish has built once more is no row that it judged."""
+def test_rows_of_a_build_are_those_that_it_sealed_and_of_a_publish_those_that_it_serves(platform: Any, hand: Hand):
+    """Of this attempt and this layer."""
     run = platform.admit("shop", DAY)
     platform.deliver(run, "orders", DAY, (1, 2, 3))
     steps = (
@@ -167,6 +167,7 @@ def test_rows_of_a_build_are_those_of_the_candidates_that_it_sealed(platform: An
         ("stage", None, 0),
         ("build", "price_list", 2),
         ("publish_curated", "price_list", 4),
+        ("publish_curated", None, 0),
     )
     for phase, dataset, rows in steps:
         attempt, run.token = platform.call(Role.OPERATOR, "start_phase", run.run_id, phase, "30 min")
@@ -178,7 +179,7 @@ def test_rows_of_a_build_are_those_of_the_candidates_that_it_sealed(platform: An
         hand.end(attempt)
     found = history.run(run.run_id)
     assert [(phase.phase, phase.rows) for phase in found.phases] == [
-        ("stage", 3), ("stage", None), ("build", 2), ("publish_curated", None),
+        ("stage", 3), ("stage", None), ("build", 2), ("publish_curated", 4), ("publish_curated", None),
     ]  # fmt: skip
 
 

@@ -77,6 +77,13 @@ def test_the_example_environment_names_real_settings_only():
     assert names - known_settings() - COMPOSE_ONLY == set()
 
 
+def test_the_example_environment_names_every_setting():
+    text = (ROOT / ".env.example").read_text()
+    of_the_machine_or_of_tests = {"root", "postgres_durable"}
+    missing = {name for name in Settings.model_fields if f"INTERLOCK_{name.upper()}=" not in text}
+    assert missing == of_the_machine_or_of_tests
+
+
 def test_no_secret_is_written_down_and_a_missing_one_stops_the_start():
     text = (ROOT / "docker-compose.yaml").read_text()
     for name in ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "INTERLOCK_SECRET_KEY"):

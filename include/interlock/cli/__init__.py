@@ -43,6 +43,8 @@ COMMANDS = {
     ),
     "quarantine": ("interlock.cli.quarantine", WORK, "Rows that a gate set aside: look, replay, give up."),
     "contract": ("interlock.cli.contracts", WORK, "Lint contracts, or write a first one from a sample."),
+    "audit": ("interlock.cli.audit", WORK, "What happened and who did it; whether the record of it is whole."),
+    "policy": ("interlock.cli.policies", WORK, "The policy that decides about actions: show it, test it, pack it."),
     "demo": ("interlock.cli.demo", WORK, "The story of one bad day, from delivery to correction, on real data."),
     "up": ("interlock.cli.platform", PLATFORM, "Start everything and leave it up; prints the URL and the login."),
     "stop": ("interlock.cli.platform", PLATFORM, "Stop everything that was started."),

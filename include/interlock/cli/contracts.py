@@ -1,4 +1,4 @@
-"""`interlock contract`: lint contracts, read one in words, start one from a sample, make changed ones active."""
+"""`interlock contract`: lint contracts, read or start one, make changed ones active, retire a dataset."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def register(app: typer.Typer) -> None:
     group.command("show")(show)
     group.command("init")(init)
     group.command("activate")(activate)
+    group.command("retire")(retire)
+    group.command("restore")(restore)
     app.add_typer(group, name="contract")
 
 
@@ -95,6 +97,38 @@ def activate(
     elif not yes:
         typer.echo("Nothing was changed. Make it so with: interlock contract activate --yes")
     raise typer.Exit(Exit.UNSAFE if any(item.unsafe for item in done) else Exit.OK)
+
+
+def retire(
+    dataset: Annotated[str, typer.Argument(help="The dataset to take out of use; its contract is gone.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; everybody who asks for the dataset is told.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it, only say what it would do.")] = False,
+) -> None:
+    """Take a dataset out of use whose contract is gone for good: it is hidden, never safe, and kept.
+
+    Nothing that is in use may read it.
+    """
+    from interlock.pipeline.retirement import retire as retired
+    from interlock.pipeline.runs import actor
+
+    done = retired(dataset, reason, actor(), commit=yes)
+    served = f"{_number(done.served, 'served partition')}, {done.safe} of them safe"
+    if done.is_done:
+        typer.echo(f"{dataset} is retired ({served} until now). Its rows and its history are kept.")
+    else:
+        typer.echo(f"Nothing reads {dataset} ({served}). Nothing was changed. Retire it with --yes.")
+
+
+def restore(
+    dataset: Annotated[str, typer.Argument(help="The retired dataset to take into use again; its contract is back.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why.")],
+) -> None:
+    """Take a retired dataset into use again. What was served of it has to pass its gate anew before it is safe."""
+    from interlock.pipeline.retirement import restore as restored
+    from interlock.pipeline.runs import actor
+
+    served = restored(dataset, reason, actor())
+    typer.echo(f"{dataset} is in use again. {_number(served, 'partition')} to be run before any of it is safe.")
 
 
 def _told_activation(item: Activation) -> str:

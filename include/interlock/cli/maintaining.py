@@ -39,7 +39,11 @@ def maintain(
 def lines(report: Report) -> list[str]:
     """The report, for a person to read."""
     verb = "Would prune" if report.dry_run else "Pruned"
-    said = [f"{verb} {_counted(item)}." for item in report.pruned]
+    said = []
+    if report.ended_runs:
+        verb_of_runs = "Would end" if report.dry_run else "Ended"
+        said.append(f"{verb_of_runs} {report.ended_runs:,} runs that never did: their leases ran out over a day ago.")
+    said += [f"{verb} {_counted(item)}." for item in report.pruned]
     said += [
         f"Left {item.count:,} {item.what}{' for the next time' if item.is_for_next_time else ''}: {item.why}."
         for item in report.left

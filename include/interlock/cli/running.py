@@ -39,12 +39,14 @@ def run(
     what is missing may still come.
     """
     from interlock import logs
+    from interlock.control import audit
     from interlock.pipeline import chain
     from interlock.pipeline.runs import actor
 
     partitions = _partitions(partition, first, last)
     progress = None if as_json or logs.is_json() else show_phase  # the log says it there
     report = chain.run(domain, partitions, trigger="command line", by=actor(), progress=progress)
+    audit.anchor()
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
@@ -53,11 +55,13 @@ def run(
 
 
 def rebuild() -> None:
-    """Carry out the queued rebuilds: what was built from an input that was replaced since."""
+    """Carry out the queued rebuilds: what was built from an input that was replaced since, and late deliveries."""
+    from interlock.control import audit
     from interlock.pipeline.runs import actor
     from interlock.recovery import rebuilds
 
     reports = rebuilds.carry_out(actor())
+    audit.anchor()
     if not reports:
         typer.echo("No rebuild is waiting.")
     for report in reports:

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
     from interlock.pipeline.history import PhaseRecord, RunHistory, RunRecord
 
-STYLES = {"succeeded": "green", "completed": "green", "failed": "bold red", "never_ended": "bold magenta"}
+STYLES = {
+    "succeeded": "green",
+    "completed": "green",
+    "failed": "bold red",
+    "refused": "bold red",
+    "never_ended": "bold magenta",
+}
 UNDER_WAY = "cyan"
 SHOWN_MESSAGE = 160
 SHOWN_PARTITIONS = 3
@@ -144,7 +150,7 @@ def _told(run: RunRecord) -> str:
         return f"started {duration(run.age_seconds)} ago, {where}"
     if run.state == "never_ended":
         return f"started {duration(run.age_seconds)} ago, last seen {where}; nobody holds its partitions"
-    if run.state != "failed":
+    if run.state not in ("failed", "refused"):
         return ""
     said = (run.failure_message or run.message or "no message was left").splitlines()[0]
     shown = said if len(said) <= SHOWN_MESSAGE else said[:SHOWN_MESSAGE].rstrip() + " ..."
@@ -161,7 +167,7 @@ def _ended(phase: PhaseRecord) -> str:
 
 
 def _about(run: RunRecord) -> Iterator[str]:
-    yield f"{run.domain} {shortened(run.partitions)}"
+    yield f"{run.domain} {shortened(run.partitions) or '(no partition)'}"
     yield f"{run.trigger}, by {run.actor} (key {run.run_key})"
     started = f"started {run.started_at:%Y-%m-%d %H:%M:%S} UTC"
     if run.seconds is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -51,16 +52,20 @@ class PhaseOperator(BaseOperator):
     def _admit(self, context: Context) -> int:
         run = context["dag_run"]
         kind = run.run_type.value
-        partition = partition_of(context["params"].get("partition"), kind, run.data_interval_start, run.logical_date)
-        _require_one_of(self.days, partition)
-        self.log.info("This run is for partition %s.", partition)
-        return chain.admit(
+        asked = context["params"].get("partition")
+        admit = partial(
+            chain.admit,
             self.domain,
-            [partition],
             run_key=_key(context),
             trigger=f"airflow {kind}",
             by=f"airflow:{getattr(run, 'triggering_user_name', None) or kind}",
         )
+        try:
+            partition = partition_of(asked, kind, run.data_interval_start, run.logical_date)
+        except PermanentFailure as failure:
+            return admit([asked] if asked else [], require=partial(_refuse, failure))
+        self.log.info("This run is for partition %s.", partition)
+        return admit([partition], require=partial(_require_one_of, self.days, partition))
 
     def on_kill(self) -> None:
         """Give the partition free when somebody stops the task; else the next run would wait for the lease."""
@@ -114,6 +119,10 @@ def _picked_date(_: object, __: str, ___: object, logical_date: datetime | None)
 
 Rule = Callable[[str | None, str, datetime | None, datetime | None], str | None]
 PRECEDENCE: tuple[Rule, ...] = (_asked_for, _begin_of_interval, _picked_date)
+
+
+def _refuse(failure: PermanentFailure) -> None:
+    raise failure
 
 
 def _require_one_of(days: tuple[date, date | None], partition: str) -> None:

@@ -20,13 +20,15 @@ from interlock.contracts.model import Layer
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
 from interlock.errors import PermanentFailure
+from interlock.pipeline.admission import admitted
 from interlock.pipeline.registry import definition, register
-from interlock.pipeline.runs import Session, admitted
+from interlock.pipeline.runs import Run
 from interlock.quality import gate
 
 if TYPE_CHECKING:
     from interlock.contracts.checks import Check
     from interlock.contracts.model import Catalog, Contract
+    from interlock.pipeline.runs import Session
 
 TRIGGER = "contract activation"
 
@@ -106,7 +108,8 @@ def _activated(contract: Contract, before: str, by: str, *, commit: bool) -> Act
     checks = checks_of(contract)
     partitions = [item.partition for item in served]
     key = f"{TRIGGER}:{contract.dataset}:{uuid4().hex}"
-    with admitted(contract.domain, partitions, run_key=key, trigger=TRIGGER, by=by, is_one_process=True) as session:
+    asked = Run(run_key=key, domain=contract.domain, partitions=tuple(partitions), trigger=TRIGGER, actor=by)
+    with admitted(asked, is_one_process=True) as session:
         try:
             _show_neighbours(session, checks, partitions)
             results = _results(session, contract, checks, served)

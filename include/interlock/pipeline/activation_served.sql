@@ -4,7 +4,7 @@ select p.partition, p.version, coalesce(
     select array_agg(l.load_id order by l.load_id)
     from interlock.load l
     where d.is_increment and l.dataset_id = d.dataset_id and l.partition = p.partition
-      and l.state = 'accepted' and l.load_id <= p.version
+      and l.state = 'accepted' and l.load_id <= p.version and not interlock.is_replaced(l.load_id, p.version)
   ),
   array[p.version]
 ) as versions

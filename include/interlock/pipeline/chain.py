@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from interlock.contracts.loading import load_contracts
 from interlock.errors import InterlockError, PermanentFailure, TransientFailure, UsageError
 from interlock.pipeline import disk_space, registry
+from interlock.pipeline.admission import admitted
 from interlock.pipeline.hindrances import Blocked, failure_message, is_retry_useful, where_to_look
-from interlock.pipeline.runs import Outcome, Phase, Session, admitted, resumed, said_but_not_raised, what_was_said
+from interlock.pipeline.runs import Outcome, Phase, Run, Session, resumed, said_but_not_raised, what_was_said
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +48,10 @@ def run(domain: str, partitions: Sequence[str], *, trigger: str, by: str, progre
     """
     from interlock.pipeline.phases import WORK
 
-    _check(domain, partitions)
-    registry.register(load_contracts(), by)
     blocked: dict[tuple[str, str], Blocked] = {}
     key = f"{trigger}:{uuid.uuid4()}"
-    with admitted(domain, partitions, run_key=key, trigger=trigger, by=by, is_one_process=True) as session:
+    asked = Run(run_key=key, domain=domain, partitions=tuple(partitions), trigger=trigger, actor=by)
+    with admitted(asked, is_one_process=True, require=lambda: _prepare(asked)) as session:
         try:
             for phase, work in WORK.items():
                 outcome = session.perform(phase, work)
@@ -76,12 +76,27 @@ def run(domain: str, partitions: Sequence[str], *, trigger: str, by: str, progre
         )  # fmt: skip
 
 
-def admit(domain: str, partitions: Sequence[str], *, run_key: str, trigger: str, by: str) -> int:
-    """The orchestrator's first phase: register what changed and claim the partitions; returns the run's id."""
-    _check(domain, partitions)
-    registry.register(load_contracts(), by)
-    with admitted(domain, partitions, run_key=run_key, trigger=trigger, by=by, is_one_process=False) as session:
-        session.perform(Phase.ADMIT, lambda _: Outcome())
+def admit(
+    domain: str,
+    partitions: Sequence[str],
+    *,
+    run_key: str,
+    trigger: str,
+    by: str,
+    require: Callable[[], object] = lambda: None,
+) -> int:
+    """The orchestrator's first phase: register what changed and claim the partitions; returns the run's id.
+
+    `require` is what the orchestrator asks for itself: what it raises is a refusal like any other.
+    """
+
+    asked = Run(run_key=run_key, domain=domain, partitions=tuple(partitions), trigger=trigger, actor=by)
+
+    def prepare() -> None:
+        require()
+        _prepare(asked)
+
+    with admitted(asked, is_one_process=False, require=prepare) as session:
         return session.run.run_id
 
 
@@ -151,10 +166,13 @@ def _tell_owners() -> None:
         logger.warning("owners were not told yet: %s", error)
 
 
-def _check(domain: str, partitions: Sequence[str]) -> None:
-    domains = sorted({contract.domain for contract in load_contracts().values()})
-    if domain not in domains:
-        raise UsageError(f"There is no domain {domain!r}.", fix=f"Use one of: {', '.join(domains)}.")
-    if not partitions:
+def _prepare(asked: Run) -> None:
+    """What has to hold before a run may be admitted; contracts and lineage are made known."""
+    catalog = load_contracts()
+    domains = sorted({contract.domain for contract in catalog.values()})
+    if asked.domain not in domains:
+        raise UsageError(f"There is no domain {asked.domain!r}.", fix=f"Use one of: {', '.join(domains)}.")
+    if not asked.partitions:
         raise UsageError("No partition was given.", fix="Give --partition P, or --from D and --to D.")
     disk_space.require_space()
+    registry.register(catalog, asked.actor)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 MEBIBYTE = 2**20
 
 
+class TooLittleSpace(TransientFailure):
+    """A disk that is about to be filled has less than the least that work may begin with."""
+
+
 class Room(BaseModel):
     """A folder that the platform fills, and how much its disk can still take."""
 
@@ -51,13 +55,13 @@ def is_short(room: Room, configured: Settings) -> bool:
 
 
 def require_space() -> None:
-    """Raises TransientFailure where a disk that is about to be filled has less than the least."""
+    """Raises TooLittleSpace where a disk that is about to be filled has less than the least."""
     configured = settings()
     if not configured.minimum_free_mb:
         return
     short = [room for room in rooms(configured) if is_short(room, configured)]
     if short:
-        raise TransientFailure(
+        raise TooLittleSpace(
             f"There is too little disk space to begin: {'; '.join(room.told for room in short)}; "
             f"the least is {configured.minimum_free_mb:,} MiB. Nothing was started.",
             fix="`interlock maintain` prunes what outlived its retention (`--dry-run` says what); or free space, or "

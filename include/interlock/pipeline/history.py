@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
 from interlock.errors import UsageError
+from interlock.pipeline.runs import Run
 
 if TYPE_CHECKING:
     from interlock.db.connection import Connection
@@ -30,6 +31,7 @@ class RunState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     NEVER_ENDED = "never_ended"
+    REFUSED = "refused"  # before it was admitted: it never held anything
 
 
 class PhaseState(StrEnum):
@@ -57,21 +59,13 @@ class PhaseRecord(BaseModel):
     message: str | None
 
 
-class RunRecord(BaseModel):
+class RunRecord(Run):
     """One run. `held_until` is when its partitions fall free at the latest, where it still holds them.
 
     A run in one process holds them no longer than that process lives. What failed is told of the first phase whose
     last attempt failed; `message` is what the run itself ended with.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    run_id: int
-    run_key: str
-    domain: str
-    partitions: tuple[str, ...]
-    trigger: str
-    actor: str
     state: RunState
     started_at: datetime
     finished_at: datetime | None
@@ -128,7 +122,8 @@ def _require_domain(connection: Connection, domain: str) -> None:
     known = [
         name
         for (name,) in connection.execute(
-            "select domain from interlock.dataset union select domain from interlock.run order by 1"
+            "select domain from interlock.dataset union"
+            " select domain from interlock.run where state <> 'refused' order by 1"
         )
     ]
     if domain not in known:

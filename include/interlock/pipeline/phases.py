@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
+from interlock import logs
 from interlock.contracts.loading import checks_of
 from interlock.contracts.model import Grain, Layer
 from interlock.db.connection import Role
@@ -21,7 +22,7 @@ from interlock.db.failures import Refusal, Refused, RefusedForNow, translated
 from interlock.errors import InterlockError, PermanentFailure, TransientFailure
 from interlock.ingestion import loads
 from interlock.ingestion.errors import NotDelivered
-from interlock.pipeline import deadlines
+from interlock.pipeline import deadlines, progress
 from interlock.pipeline.hindrances import Blocked
 from interlock.pipeline.planning import Group, Planner
 from interlock.pipeline.runs import Outcome, Phase, Session
@@ -66,14 +67,24 @@ def load(session: Session) -> Outcome:
 
 
 def gate_raw(session: Session) -> Outcome:
-    """Accept or reject what was loaded; acceptance serves it to staged models and moves the watermark."""
+    """Accept or reject what was loaded; acceptance serves it to staged models and moves the watermark.
+
+    An increment that is rejected holds back those after it in its partition, as one does that is refused.
+    """
     rows, done, blocked = 0, [], []
+    rejected: set[Partition] = set()
     for dataset, batch in _unjudged(session):
         contract = session.catalog[dataset]
-        rows += sum(count for _, count in batch.values())
-        loads_of = {partition: load_id for partition, (load_id, _) in batch.items()}
-        judged = gate.judge_versions(session.run.run_id, session.token, contract, checks_of(contract), loads_of)
+        judgeable = {partition: load for partition, load in batch.items() if (dataset, partition) not in rejected}
+        if not judgeable:
+            continue
+        rows += sum(count for _, count in judgeable.values())
+        loads_of = {partition: load_id for partition, (load_id, _) in judgeable.items()}
+        with logs.bound(dataset=dataset):
+            judged = gate.judge_versions(session.run.run_id, session.token, contract, checks_of(contract), loads_of)
+        progress.judged(judged, "load")
         blocked += [_failed(judgement) for judgement in judged if not judgement.passed]
+        rejected |= {(dataset, judgement.partition) for judgement in judged if not judgement.passed}
         published = _publish(session, [{j.partition: {dataset: j.version}} for j in judged if j.passed])
         done += published.done
         blocked += published.blocked
@@ -117,7 +128,10 @@ def gate_layer(session: Session, layer: Layer) -> Outcome:
         if not judged:
             continue
         rows += count
-        for judgement in gate.judge(session.run.run_id, session.token, contract, checks_of(contract), version, judged):
+        with logs.bound(dataset=dataset, version=version):
+            found = gate.judge(session.run.run_id, session.token, contract, checks_of(contract), version, judged)
+        progress.judged(found, "version")
+        for judgement in found:
             if judgement.passed:
                 done.append((dataset, judgement.partition))
             else:
@@ -227,10 +241,11 @@ def _sealing_failure(session: Session, build: Build, partitions: Sequence[str]) 
             kind = TransientFailure if build.is_transient else PermanentFailure
             raise kind(build.error, fix=f"Mend the model {build.dataset}, or what it reads; then run it again.")
         with _inputs_may_move():
-            session.call(
+            version = session.call(
                 Role.BUILDER, "seal", session.run.run_id, session.token, build.dataset, list(partitions),
                 session.lineage.code_version(build.dataset),
             )  # fmt: skip
+        progress.sealed(build.dataset, version, partitions)
     except InterlockError as failure:
         if not failure.retry_helps:
             for partition in partitions:
@@ -307,6 +322,8 @@ def _publish(session: Session, batches: Iterable[Batch]) -> _Published:
     connection = session.connection(Role.PUBLISHER)
     result = _Published()
     pending = list(batches)[::-1]
+    passed = {version for batch in pending for versions in batch.values() for version in versions.values()}
+    publications.attach(connection, session.run.run_id, session.token, sorted(passed))
     while pending:
         batch = pending.pop()
         try:
@@ -324,6 +341,7 @@ def _publish(session: Session, batches: Iterable[Batch]) -> _Published:
                 _hindered(name, partition, error) for partition, versions in batch.items() for name in versions
             ]
         else:
+            progress.published(batch, session.catalog)
             result.done += [(name, partition) for partition, versions in batch.items() for name in versions]
     return result
 

@@ -6,7 +6,7 @@ activated on its own, after what it covers was judged again, and a run refuses t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg.types.json import Jsonb
 
@@ -19,6 +19,16 @@ from interlock.transform.lineage import Lineage
 
 if TYPE_CHECKING:
     from interlock.contracts.model import Catalog, Contract
+    from interlock.db.connection import Connection
+
+
+class Known(NamedTuple):
+    """What the database knows of a dataset's contract."""
+
+    content_digest: str
+    clause_digest: str
+    is_served: bool
+    is_retired: bool
 
 
 def definition(contract: Contract) -> dict[str, Any]:
@@ -51,57 +61,83 @@ def register(catalog: Catalog, actor: str, *, is_whole: bool = True) -> list[str
 
     Raises PermanentFailure where blocking clauses changed over partitions that are already served, and where what is
     served has lost its contract or its model: its lineage would go with it, and no new input would reopen it again.
+    So does a contract of a dataset that was retired: it comes back because somebody says so, never in passing.
     """
     with translated(), connect(Role.OPERATOR) as connection:
-        known = {row[0]: row[1:] for row in connection.execute(statement("pipeline/registered.sql").encode())}
-        if is_whole:
-            _require_contracts(catalog, known)
-        new = [
-            definition(contract)
-            for contract in catalog.values()
-            if contract.dataset not in known or known[contract.dataset][0] != contract.content_digest
-        ]
-        _require_standing_verdicts(new, known)
-        for item in new:
-            connection.execute("select interlock.register_dataset(%s, %s)", [Jsonb(item), actor])
-        lineage = Lineage(catalog)
-        if is_whole:
-            _require_models(catalog, lineage, known)
-        edges = [edge.model_dump() for edge in lineage.edges]
-        # A model can read something new while no contract changed.
-        active = connection.execute(statement("pipeline/registered_edges.sql").encode()).fetchall()
-        if {tuple(edge.values()) for edge in edges} != set(active):
-            connection.execute("select interlock.register_lineage(%s)", [Jsonb(edges)])
+        return write(connection, catalog, actor, is_whole=is_whole)
+
+
+def write(
+    connection: Connection, catalog: Catalog, actor: str, *, is_whole: bool = True, restored: str = ""
+) -> list[str]:
+    """The same in a transaction of the caller's, in which the dataset `restored` was taken into use again.
+
+    Its verdicts stand for nothing any more, so that its clauses may have changed.
+    """
+    known = {row[0]: Known(*row[1:]) for row in connection.execute(statement("pipeline/registered.sql").encode())}
+    if is_whole:
+        _require_contracts(catalog, known)
+    _require_in_use(catalog, known)
+    new = [
+        definition(contract)
+        for contract in catalog.values()
+        if contract.dataset not in known or known[contract.dataset].content_digest != contract.content_digest
+    ]
+    _require_standing_verdicts([item for item in new if item["name"] != restored], known)
+    for item in new:
+        connection.execute("select interlock.register_dataset(%s, %s)", [Jsonb(item), actor])
+    lineage = Lineage(catalog)
+    if is_whole:
+        _require_models(catalog, lineage, known)
+    edges = [edge.model_dump() for edge in lineage.edges]
+    # A model can read something new while no contract changed.
+    active = connection.execute(statement("pipeline/registered_edges.sql").encode()).fetchall()
+    if {tuple(edge.values()) for edge in edges} != set(active):
+        connection.execute("select interlock.register_lineage(%s)", [Jsonb(edges)])
     return [item["name"] for item in new]
 
 
-def _require_contracts(catalog: Catalog, known: dict[str, tuple[Any, ...]]) -> None:
-    gone = sorted(name for name, (_, _, is_served) in known.items() if is_served and name not in catalog)
+def _require_contracts(catalog: Catalog, known: dict[str, Known]) -> None:
+    gone = sorted(
+        name for name, found in known.items() if found.is_served and not found.is_retired and name not in catalog
+    )
     if gone:
         raise PermanentFailure(
             f"{', '.join(gone)}: served, and without a contract in this checkout. Nothing was run.",
-            fix="Put its file under include/contracts/ back; taking a served dataset away is a planned operation.",
+            fix="Put its file under include/contracts/ back; or, where it is meant to go for good: "
+            f'interlock contract retire {gone[0]} --reason "..."',
         )
 
 
-def _require_models(catalog: Catalog, lineage: Lineage, known: dict[str, tuple[Any, ...]]) -> None:
+def _require_in_use(catalog: Catalog, known: dict[str, Known]) -> None:
+    back = sorted(name for name, found in known.items() if found.is_retired and name in catalog)
+    if back:
+        raise PermanentFailure(
+            f"{', '.join(back)}: retired, and with a contract in this checkout. Nothing was run.",
+            fix="Take its contract away again; or take it into use: "
+            f'interlock contract restore {back[0]} --reason "..."',
+        )
+
+
+def _require_models(catalog: Catalog, lineage: Lineage, known: dict[str, Known]) -> None:
     gone = sorted(
         name
         for name, contract in catalog.items()
-        if name in known and known[name][2] and contract.layer != "raw" and not lineage.has_model(name)
+        if name in known and known[name].is_served and contract.layer != "raw" and not lineage.has_model(name)
     )
     if gone:
         raise PermanentFailure(
             f"{', '.join(gone)}: served, and without a model in dbt_project/. Nothing was run.",
-            fix="Put the model back; taking a served dataset away is a planned operation.",
+            fix="Put the model back; or, where it is meant to go for good, take its contract away as well, and: "
+            f'interlock contract retire {gone[0]} --reason "..."',
         )
 
 
-def _require_standing_verdicts(new: list[dict[str, Any]], known: dict[str, tuple[Any, ...]]) -> None:
+def _require_standing_verdicts(new: list[dict[str, Any]], known: dict[str, Known]) -> None:
     regated = []
     for item in new:
-        _, clauses, is_served = known.get(item["name"], (None, None, False))
-        if is_served and clauses != item["clause_digest"]:
+        found = known.get(item["name"])
+        if found and found.is_served and found.clause_digest != item["clause_digest"]:
             regated.append(item["name"])
     if regated:
         raise PermanentFailure(

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from enum import StrEnum
@@ -35,12 +35,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The claims of a run in one process fall free with that process, so their lease has only to outlast it.
-ONE_PROCESS_LEASE = timedelta(hours=6)
-# These commit once for each partition, and waiting for the disk each time cost a year half of its loads. The end of
-# the phase is what waits, for all of them at once: before it, a crash of the machine can take back the last of them,
-# and the phase with them, which is then run again. What opens a cause waits all the same (`open_cause`).
-DURABLE_WITH_THEIR_PHASE = (Role.LOADER, Role.PUBLISHER)
+# It commits once for each partition, and waiting for the disk each time cost a year half of its loads. The end of the
+# phase is what waits, for all of them at once: before it, a crash of the machine can take back the last loads, and the
+# phase with them, which is then run again. Nobody has seen them. What opens a cause waits (`open_cause`), and so does
+# a publish: a reader may have acted on it, and a crash must not take back what he was told.
+DURABLE_WITH_THEIR_PHASE = (Role.LOADER,)
 SAID_LENGTH = 2000  # of a failure, in the record of a phase
 SIGNALLED = 128  # the exit code of a process that a signal ended begins here
 
@@ -70,7 +69,7 @@ class FailureClass(StrEnum):
 class Outcome(BaseModel):
     """What a phase did: partitions that got through, and those that did not; rows that it loaded or judged.
 
-    A phase that does not look at rows has none to tell.
+    What it built or published is counted by the database when it ends.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,11 +80,14 @@ class Outcome(BaseModel):
 
 
 class Run(BaseModel):
-    """An admitted run. `partitions` are days (`YYYY-MM-DD`); datasets without days go along under `all`."""
+    """A run, with the number 0 until it is admitted.
+
+    `partitions` are days (`YYYY-MM-DD`); datasets without days go along under `all`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run_id: int
+    run_id: int = 0
     run_key: str
     domain: str
     partitions: tuple[str, ...]
@@ -101,7 +103,7 @@ class Run(BaseModel):
     def ids(self) -> dict[str, object]:
         """What the log names the run by; of one partition, that one as well."""
         return {
-            "run": self.run_id,
+            "run": self.run_id or None,
             "domain": self.domain,
             "partition": self.partitions[0] if len(self.partitions) == 1 else None,
         }
@@ -172,8 +174,8 @@ class Session:
                 .fetchall()
             )
 
-    def admit(self, *, is_one_process: bool) -> None:
-        """Enter the run in the database and hold its partitions.
+    def admit(self, *, is_one_process: bool, preparing: timedelta) -> None:
+        """Enter the run in the database and hold its partitions; its first phase, which took so long, is over with it.
 
         With `is_one_process` the claims fall free as soon as this process is gone, lease or not. Raises
         TransientFailure where another run holds a partition.
@@ -182,7 +184,7 @@ class Session:
         backend = self.connection(Role.OPERATOR).info.backend_pid if is_one_process else None
         run_id, self.token = self.call(
             Role.OPERATOR, "admit_run", run.run_key, run.domain, list(run.partitions), run.trigger, run.actor,
-            self._lease, backend,
+            self._lease, backend, preparing,
         )  # fmt: skip
         self.run = run.model_copy(update={"run_id": run_id})
 
@@ -199,19 +201,20 @@ class Session:
                     outcome = work(self)
                 # Over this connection or not at all: on a new one, to a server that crashed meanwhile, it would be
                 # called completed although its last commits were lost.
-                self.call(Role.OPERATOR, "end_phase", phase_id, *_ending(outcome))
+                rows = self.call(Role.OPERATOR, "end_phase", phase_id, *_ending(outcome))
             except BaseException as error:
                 said = what_was_said(error)
                 with said_but_not_raised():
                     self._conclude("end_phase", phase_id, "failed", None, type(error).__name__, said[:SAID_LENGTH])
                 progress.broke(phase, error, said, seconds())
                 raise
+            outcome = outcome.model_copy(update={"rows": rows})
             progress.ended(phase, outcome, seconds())
             return outcome
 
     def pause(self, message: str) -> None:
         """Give the partitions free until the next attempt, and keep what was built for it."""
-        self._conclude("finish_run", self.run.run_id, "failed", message)
+        self._conclude("finish_run", self.run.run_id, "failed", message, self.token or None)
 
     def stop(self, reason: str) -> None:
         """End the run from outside, and with it the phase that is under way; its own process may be gone by now."""
@@ -225,11 +228,18 @@ class Session:
         Sealed candidates stay: a held one is evidence. A workspace that cannot be cleared now is left to the next run.
         """
         with said_but_not_raised():
-            self.call(Role.BUILDER, "close_workspace", self.run.run_id)
+            if not self._is_overtaken():
+                self.call(Role.BUILDER, "close_workspace", self.run.run_id)
             for (run_id,) in self.rows("leftover_workspaces.sql"):
                 with said_but_not_raised():
                     self.call(Role.BUILDER, "close_workspace", run_id)
-        self._conclude("finish_run", self.run.run_id, state, message)
+        self._conclude("finish_run", self.run.run_id, state, message, self.token or None)
+
+    def _is_overtaken(self) -> bool:
+        """Whether a later attempt of this very run does its work by now; then it is no longer this one's to end."""
+        query = "select token from interlock.run where run_id = %s"
+        row = self.connection(Role.OPERATOR).execute(query, [self.run.run_id]).fetchone()
+        return bool(self.token) and row is not None and row[0] != self.token
 
     def _conclude(self, function: str, *arguments: Any) -> None:
         """Record that something is over; tried again over a new connection where the old one broke with its server."""
@@ -265,26 +275,14 @@ def said_but_not_raised() -> Iterator[None]:
 
     try:
         yield
-    except (InterlockError, psycopg.Error) as error:
+    except (InterlockError, psycopg.Error, OSError) as error:
         logger.warning("what was to be recorded or cleared away at the end was not: %s", error)
-
-
-@contextmanager
-def admitted(
-    domain: str, partitions: Sequence[str], *, run_key: str, trigger: str, by: str, is_one_process: bool
-) -> Iterator[Session]:
-    """Admit a run and hold its partitions. Raises TransientFailure where another run holds one of them."""
-    run = Run(run_id=0, run_key=run_key, domain=domain, partitions=tuple(partitions), trigger=trigger, actor=by)
-    with Session(run, lease=ONE_PROCESS_LEASE if is_one_process else None) as session:
-        session.admit(is_one_process=is_one_process)
-        with logs.bound(**session.run.ids):
-            yield session
 
 
 @contextmanager
 def resumed(run_key: str) -> Iterator[Session]:
     """The newest run that was admitted under a key, for its next phase."""
-    with Session(Run(run_id=0, run_key=run_key, domain="", partitions=(), trigger="", actor="")) as session:
+    with Session(Run(run_key=run_key, domain="", partitions=(), trigger="", actor="")) as session:
         found = session.rows("admitted_run.sql", run_key=run_key)
         if not found:
             raise PermanentFailure(

@@ -11,7 +11,9 @@ where (
     or exists (
       select from interlock.cause c where c.dataset_id = l.dataset_id and c.partition = l.partition and c.cleared_at is null)
   )
-  and (d.is_increment or not exists (
+  and not exists (
     select from interlock.load later
-    where later.dataset_id = l.dataset_id and later.partition = l.partition and later.load_id > l.load_id and later.state <> 'loading'))
+    where later.dataset_id = l.dataset_id and later.partition = l.partition and later.load_id > l.load_id and later.state <> 'loading'
+      and (not d.is_increment or ((later.delivered_on, later.sequence) is not distinct from (l.delivered_on, l.sequence)
+        and not (l.delivered_on is null and l.sequence is null))))
 order by l.load_id

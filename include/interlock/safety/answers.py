@@ -11,13 +11,16 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from interlock.db.connection import Role, connect
 from interlock.db.failures import failure_of
 from interlock.errors import CouldNotAsk, Exit, UsageError
+
+if TYPE_CHECKING:
+    import psycopg
 
 ALL = "all"
 
@@ -106,11 +109,24 @@ def ask(dataset: str, partition: str | None = None) -> Answer:
                     raise _unknown(connection, dataset) from error
                 raise
     except psycopg.Error as error:
-        raise CouldNotAsk(
-            f"The database did not answer: {str(error).strip()}",
-            fix="Read this as *not safe*. `interlock doctor` checks the database.",
-        ) from error
+        raise unanswered(error) from error
     return answer_from(row[0] if row else None)
+
+
+def unanswered(error: psycopg.Error) -> CouldNotAsk:
+    """What an asker is told where the database gave no answer, in our words and not in SQL's."""
+    import psycopg
+
+    if isinstance(error, psycopg.errors.InvalidSchemaName | psycopg.errors.UndefinedFunction):
+        return CouldNotAsk(
+            "There is nothing to ask in this database yet: Interlock was never run on it.",
+            fix="Read this as *not safe*. `interlock migrate` sets it up, `interlock run` brings data in; or correct "
+            "the address of the database (INTERLOCK_DATABASE_URL, INTERLOCK_CONSUMER_URL).",
+        )
+    return CouldNotAsk(
+        f"The database did not answer: {error.diag.message_primary or str(error).strip()}",
+        fix="Read this as *not safe*. `interlock doctor` checks the database.",
+    )
 
 
 def answer_from(document: Any) -> Answer:

@@ -1,11 +1,15 @@
--- How many partitions of each dataset are in which state: day by day in the newest days, and the days before as one.
-with newest as (
-  select max(s.partition) as day from interlock.safety s where s.partition <> 'all' and s.domain = coalesce(%(domain)s, s.domain)
+-- How many partitions of each dataset are in which state: day by day in the newest days, and the days before as one. What
+-- was retired is out of use, and left out.
+with used as (
+  select s.* from interlock.safety s
+  where s.domain = coalesce(%(domain)s, s.domain) and s.reasons -> 0 ->> 'code' is distinct from 'retired'
+),
+newest as (
+  select max(s.partition) as day from used s where s.partition <> 'all'
 ),
 shown as (
   select s.*, s.partition = 'all' or s.partition > to_char(n.day::date - %(days)s::integer, 'YYYY-MM-DD') as is_shown
-  from interlock.safety s cross join newest n
-  where s.domain = coalesce(%(domain)s, s.domain)
+  from used s cross join newest n
 )
 select
   domain, layer, dataset, case when is_shown then partition end as partition, state, count(*),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from interlock import logs
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
 from interlock.settings import settings
@@ -55,6 +56,8 @@ class Message(BaseModel):
     kind: str
     title: str
     body: str
+    dataset: str
+    partition: str
     notice_ids: tuple[int, ...]
 
 
@@ -76,7 +79,9 @@ def drain() -> Drained:
         sent = kept = 0
         unreachable: set[str] = set()
         for message in messages(_unsent(connection)):
-            if message.owner not in unreachable and _send(message):
+            with logs.bound(dataset=message.dataset, partition=message.partition):
+                is_told = message.owner not in unreachable and _send(message)
+            if is_told:
                 connection.execute("select interlock.mark_notices_sent(%s)", [list(message.notice_ids)])
                 sent += 1
             else:
@@ -118,6 +123,8 @@ def _message(group: Sequence[Notice]) -> Message:
         kind=first.kind,
         title=title,
         body="\n".join(lines),
+        dataset=first.dataset,
+        partition=first.partition,
         notice_ids=tuple(n.notice_id for n in group),
     )
 

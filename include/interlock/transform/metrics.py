@@ -20,7 +20,7 @@ from interlock import clock
 from interlock.db.connection import Role, connect
 from interlock.db.connection import statement as sql_file
 from interlock.errors import CouldNotAsk, Exit, UsageError
-from interlock.safety.answers import ALL, Reason, State
+from interlock.safety.answers import ALL, Reason, State, unanswered
 from interlock.transform import semantics
 
 if TYPE_CHECKING:
@@ -103,13 +103,10 @@ def metric(name: str, group_by: Sequence[str] = (), start: date | None = None, e
         datasets = ", ".join(compiled.datasets)
         raise CouldNotAsk(
             f"Nothing that {name} is made of is known to the platform yet: {datasets}.",
-            fix="Run its domain first: `interlock run --help`.",
+            fix="Read this as *not safe*, and run its domain first: `interlock run --help`.",
         ) from None
     except psycopg.Error as error:
-        raise CouldNotAsk(
-            f"The database did not answer: {str(error).strip()}",
-            fix="Read this as *not safe*. `interlock doctor` checks the database.",
-        ) from error
+        raise unanswered(error) from error
     reasons = tuple(_reasons(found, compiled, start, end))
     rows = tuple(_row(tuple(group_by), record) for record in records)
     return MetricAnswer(

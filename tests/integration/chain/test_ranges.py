@@ -43,7 +43,7 @@ def test_a_range_over_a_month_boundary_publishes_what_its_days_publish_one_by_on
 def test_a_bad_day_inside_a_range_blocks_that_day_alone(empty_world: World):
     world, bad = empty_world, DAYS[2]
     world.deliver(DAYS[0], DAYS[-1])
-    world.deliver(bad, feeds=("flights",), fault="duplicated_rows")
+    world.deliver(bad, feeds=("flights",), fault="doubled_file")
     report = world.run(FLIGHTS, *DAYS)
     assert not report.is_complete
     assert {item.partition for item in report.blocked} == {bad}

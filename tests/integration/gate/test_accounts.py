@@ -125,6 +125,40 @@ def test_an_aggregate_counts_the_rows_that_it_was_made_from(bench: Bench, judged
     assert entries[DAY][4:] == (0, 1, False)
 
 
+RIVALS = """
+    select *, 0 as sequence from ({staged}) as first
+    union all
+    select flight_date, carrier, flight_number, origin, distance_miles + 1, 1 from ({staged}) as again
+    where carrier = 'HA' and flight_date = '2013-01-05'
+"""
+
+
+@pytest.mark.parametrize(
+    ("order", "changes", "balance"),
+    [
+        ("asc", (), (0, 0, True)),
+        ("desc", ("update {table} set distance_miles = distance_miles + 1 where carrier = 'HA'",), (0, 0, True)),
+        ("desc", (), (1, 1, False)),  # the model keeps the first: the winner is lost, and a loser is there
+        ("asc", ("delete from {table} where carrier = 'HA'",), (1, 0, False)),
+    ],
+)
+def test_of_rows_with_one_key_the_rule_says_which_is_kept_whatever_the_model_does(
+    bench: Bench, judged: Any, order: str, changes: tuple[str, ...], balance: tuple[Any, ...]
+):
+    rule = {"key": KEY, "keep": [{"column": "sequence", "order": order}]}
+    check = clause(by=[*KEY, "distance_miles"], deduplicated=rule)
+    changes = tuple(f"{change} and flight_date = '{DAY}'" for change in changes)
+    found, entries = judged(check, *changes, staged=RIVALS.format(staged=STAGED))
+    rows = len(bench.deliveries[DAY])
+    assert entries[DAY][:2] == (rows + 1, 0)
+    assert entries[DAY][4:] == balance
+    assert found[DAY].passed is balance[2]
+    assert found[NEXT].passed
+    told = bench.evidence(found[DAY])[check.id]["account"]
+    won = "highest" if order == "desc" else "lowest"
+    assert told["deduplicated"] == {f"the {won} sequence won": 1}
+
+
 def test_accounts_that_cannot_be_counted_have_failed(judged: Any):
     found, entries = judged(clause(by=KEY, dropped=[{"reason": "never", "where": "no_such_column"}]))
     assert not found[DAY].passed
@@ -140,6 +174,10 @@ def test_accounts_that_cannot_be_counted_have_failed(judged: Any):
         {"by": KEY, "counted": "flights"},
         {"counted": "flights", "dropped": [{"reason": "r", "where": "true"}]},
         {"by": KEY, "dropped": [{"where": "true"}]},
+        {"by": KEY, "deduplicated": {"key": []}},
+        {"by": KEY, "deduplicated": {"key": KEY, "keep": ["sequence"]}},
+        {"by": KEY, "unit": "members", "deduplicated": {"key": KEY}},
+        {"counted": "flights", "deduplicated": {"key": KEY}},
     ],
 )
 def test_a_clause_that_says_no_way_to_count_is_refused(wrong: dict[str, Any]):

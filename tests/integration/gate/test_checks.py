@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from interlock.contracts.checks import CheckKind
+from interlock.contracts.checks import CheckKind, Scope
 from interlock.quality import gate
 
 if TYPE_CHECKING:
@@ -147,6 +147,28 @@ def test_references_are_looked_up_in_what_this_run_sees(bench: Bench) -> None:
     assert found["unexpected_count"] == sum(row[carrier] in ("UA", "AA") for row in bench.deliveries[DAY])
     assert len(found["sample_keys"]) == 20
     assert {key["carrier"] for key in found["sample_keys"]} <= {"UA", "AA"}
+
+
+def test_a_share_of_the_values_may_be_asked_to_exist_day_by_day(bench: Bench) -> None:
+    carriers = bench.contract("stg_carriers")
+    bench.register(carriers, [bench.check(CheckKind.ROW_COUNT, clause="rows", minimum=1)])
+    flights, partitions = bench.contract(), bench.days(DAY, 2)
+    known = bench.check(CheckKind.FOREIGN_KEY, "carrier", dataset="stg_carriers", columns=["carrier"], share=0.8)
+    known = known.model_copy(update={"scope": Scope.PARTITION})
+    bench.register(flights, [known])
+    changes = (
+        "update {table} set carrier = '??' where carrier = 'HA' and flight_date = '2013-01-05'",
+        "update {table} set carrier = '??' where carrier in ('UA', 'B6') and flight_date = '2013-01-06'",
+        "update {table} set carrier = null where carrier in ('AA', 'DL') and flight_date = '2013-01-05'",
+    )
+    version = bench.build(flights, partitions, *changes)
+    relation = f"run_{bench.run_id}.stg_carriers"
+    with bench.database.connect() as connection:
+        connection.execute(f"create view {relation} as select distinct carrier from source.flights".encode())
+        connection.execute(f"grant select on {relation} to interlock_gate".encode())
+    judged = gate.judge(bench.run_id, bench.token, flights, [known], version, partitions)
+    assert [judgement.outcome for judgement in judged] == ["passed", "failed"]
+    assert bench.evidence(judged[-1])[known.id]["sample_keys"][0]["carrier"] == "??"
 
 
 def test_counts_reconcile_with_another_dataset_day_by_day(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from interlock.errors import CouldNotAsk, Exit, UsageError
 from interlock.safety.answers import State, answer_from, ask
 from interlock.safety.explanations import explain
 from interlock.safety.matrix import matrix
+from interlock.transform import metrics
 
 DAY, NEXT = "2013-01-05", "2013-01-06"
 SHAPE = {
@@ -200,3 +201,11 @@ def test_the_open_causes_beside_the_pointer_are_those_that_are_open(filled):
         )
         == []
     )
+
+
+def test_a_database_on_which_nothing_was_ever_run_says_so_in_words(empty_database, monkeypatch):
+    monkeypatch.setenv("INTERLOCK_CONSUMER_URL", empty_database.administrator_url)
+    for question in (lambda: ask("fct_flights"), lambda: metrics.metric("cancellation_rate")):
+        with pytest.raises(CouldNotAsk, match=r"^There is nothing to ask in this database yet") as asked:
+            question()
+        assert "not safe" in asked.value.fix

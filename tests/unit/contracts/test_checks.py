@@ -38,6 +38,28 @@ def test_a_feed_is_checked_for_what_its_columns_say(project: Project) -> None:
     assert checks["order_no.type"].arguments == {"type": "integer"}
 
 
+def test_a_feed_that_may_hold_copies_warns_of_them_and_another_budget_is_another_promise(project: Project) -> None:
+    digests = []
+    for rows in (5, 6):
+        repeats = {"rows": rows, "share": 0.1}
+        delivery = {"mode": "full-partition", "landing": "orders_{partition}.csv", "repeats": repeats}
+        project.change_custom("orders", "delivery", delivery)
+        checks = by_id(project, "orders")
+        assert (checks["repeats"].kind, checks["repeats"].severity) == (CheckKind.REPEATS, Severity.WARNING)
+        assert checks["primary_key"].arguments == {"repeats": repeats}
+        digests.append(clause_digest(list(checks.values())))
+    assert len(set(digests)) == 2
+
+
+def test_a_reference_may_be_kept_by_a_share_of_the_values(project: Project) -> None:
+    told = [{"property": "interlock.share", "value": 0.7}]
+    reference = {"to": "stg_shop__customers.customer", "customProperties": told}
+    project.change_table("stg_shop__orders", lambda table: table["properties"][2].update(relationships=[reference]))
+    check = by_id(project, "stg_shop__orders")["customer.exists_in.stg_shop__customers"]
+    assert (check.arguments["share"], check.scope, check.severity) == (0.7, Scope.PARTITION, Severity.CRITICAL)
+    assert check.expected == "a share of at least 0.7 of the values is a customer of stg_shop__customers"
+
+
 def test_a_staged_dataset_is_checked_for_references_and_reconciliation(project: Project) -> None:
     checks = by_id(project, "stg_shop__orders")
     reference = checks["customer.exists_in.stg_shop__customers"]

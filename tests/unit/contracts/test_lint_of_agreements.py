@@ -226,3 +226,43 @@ def test_two_contracts_of_one_dataset_are_a_problem(project: Project) -> None:
     assert any("is also the name in" in problem.found for problem in lint(project.root).problems) or any(
         problem.file.parts[-2] == "store" for problem in lint(project.root).problems
     )
+
+
+def keeps_one(key: list[str], *keep: str, dataset: str = "orders", by: Any = None) -> dict[str, Any]:
+    """A clause that accounts for rows of which one of each key is kept."""
+    rule = {"key": key, "keep": [{"column": column} for column in keep]}
+    given = {"check": "accounts_for", "dataset": dataset, "by": by or {"order_no": "order_no"}, "deduplicated": rule}
+    return {"id": "one_of_each", "type": "custom", "engine": "interlock", "implementation": given}
+
+
+COPIES = {"mode": "full-partition", "landing": "orders_{partition}.csv", "repeats": {"rows": 5, "share": 0.1}}
+
+
+def test_copies_that_nobody_chooses_from_are_a_problem(project: Project) -> None:
+    project.change_custom("orders", "delivery", COPIES)
+    assert project.problem().found == "orders may hold copies of rows, and nothing that reads it keeps one of each"
+    project.change_table("stg_shop__orders", lambda table: table["quality"].append(keeps_one(["order_no"])))
+    assert project.problems() == []
+
+
+def test_different_rows_of_a_delivery_cannot_be_merged_by_a_part_of_their_key(project: Project) -> None:
+    project.change_table("stg_shop__orders", lambda table: table["quality"].append(keeps_one(["customer"])))
+    assert project.problem().found == (
+        "two rows of orders that differ in order_no may share the key, and one would be lost"
+    )
+
+
+@pytest.mark.parametrize(
+    ("clause", "found"),
+    [
+        (keeps_one(["order_no"], "revision"), "orders has no column revision"),
+        (
+            keeps_one(["customer"], dataset="stg_shop__customers", by={"customer": "customer"}),
+            "nothing says which row of stg_shop__customers is kept of those with one key",
+        ),
+    ],
+)
+def test_what_decides_between_rows_is_named_and_exists(project: Project, clause: dict[str, Any], found: str) -> None:
+    project.change_custom("stg_shop__orders", "partition", {"grain": "day", "column": "order_date"})
+    project.change_table("stg_shop__orders", lambda table: table["quality"].append(clause))
+    assert found in [problem.found for problem in project.problems()]

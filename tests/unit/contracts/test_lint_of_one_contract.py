@@ -148,6 +148,23 @@ def test_only_a_feed_sets_rows_aside(project: Project) -> None:
     assert project.problem().found == "quality.a_clause: staged data cannot set rows aside"
 
 
+def test_copies_of_rows_are_known_by_a_key(project: Project) -> None:
+    repeats = {"mode": "full-partition", "landing": "orders_{partition}.csv", "repeats": {"rows": 5, "share": 0.1}}
+    project.change_custom("orders", "delivery", repeats)
+    project.change_table("orders", lambda table: [item.pop("primaryKey", None) for item in table["properties"]])
+    assert "copies of rows may come, and no key tells which rows are copies" in [
+        problem.found for problem in project.problems()
+    ]
+
+
+@pytest.mark.parametrize("share", [0, 1, 1.5, "most"])
+def test_a_reference_that_most_values_keep_says_how_many(project: Project, share: Any) -> None:
+    told = [{"property": "interlock.share", "value": share}]
+    reference = {"to": "stg_shop__customers.customer", "customProperties": told}
+    project.change_table("stg_shop__orders", lambda table: table["properties"][2].update(relationships=[reference]))
+    assert project.problem().found == f"customer.exists_in.stg_shop__customers: {share!r} is no share"
+
+
 def test_a_misspelt_property_of_a_contract_names_what_was_meant(project: Project) -> None:
     project.change_custom("orders", "onGateFailur", "withhold")
     problem = project.problem()

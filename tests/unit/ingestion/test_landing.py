@@ -29,7 +29,7 @@ from interlock.ingestion.landing import Landing, Pattern, _is_written_otherwise,
 )
 def test_only_a_whole_name_with_a_real_day_is_a_delivery(pattern, name, said):
     found = _said(Pattern(pattern), name)
-    assert (found[0] if found else None) == said
+    assert (found["partition"] if found else None) == said
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from interlock import diagnosis
 from interlock.db.connection import Role
 from interlock.errors import PermanentFailure, TransientFailure, UsageError
-from interlock.pipeline import chain, disk_space
+from interlock.pipeline import chain, disk_space, retirement
 from interlock.pipeline.runs import Phase
 from interlock.quality import suites
 from interlock.safety import answers, leases
@@ -136,12 +136,42 @@ def test_a_contract_that_vanished_stops_every_run_and_what_was_served_keeps_its_
         with pytest.raises(PermanentFailure, match="served, and without a contract") as refused:
             drill.world.run(domain, DAY)
         assert "include/contracts/ back" in refused.value.fix
+        assert f"interlock contract retire {file.stem}" in refused.value.fix
     assert answers.ask(file.stem, BEFORE).safe  # its verdict stands, until its lease runs out
     drill.require_nothing_turned_green()
     edges = "select count(*) from interlock.edge where downstream_id = interlock.dataset_id_of(%s)"
     assert drill.world.rows(edges, FACTS, role=Role.OPERATOR) == [(2,)]
     file.write_bytes(kept)
     drill.require_mended()
+
+
+def test_a_contract_that_is_gone_for_good_is_retired_and_the_others_go_on(drill: Drill, checkout: Path):
+    file = checkout / "include" / "contracts" / WEATHER / f"{FACTS}.yaml"
+    gone = {file: file.read_bytes()}
+    with pytest.raises(PermanentFailure, match="is still there"):
+        retirement.retire(FACTS, "no longer read", "ann@host", commit=True)
+    file.unlink()
+    before = answers.ask(FACTS, BEFORE)
+    said = retirement.retire(FACTS, "no longer read", "ann@host", commit=False)
+    assert (said.served, said.safe, said.is_done) == (7, 7, False)
+    assert answers.ask(FACTS, BEFORE).version == before.version
+    assert retirement.retire(FACTS, "no longer read", "ann@host", commit=True).is_done
+    marts = (checkout / "dbt_project" / "models" / "marts" / WEATHER).rglob("*.*")
+    for path in [*marts, *checkout.rglob("assert_departure_conditions*.sql")]:
+        gone[path] = path.read_bytes()
+        path.unlink()
+    report = drill.world.run(WEATHER, DAY)
+    assert report.blocked == ()
+    assert {name for name, _ in report.published} == {"stg_airport_weather__observations"}
+    assert [reason.code for reason in answers.ask(FACTS, BEFORE).reasons] == ["retired"]
+
+    for path, content in gone.items():
+        path.write_bytes(content)
+    with pytest.raises(PermanentFailure, match="retired, and with a contract"):
+        drill.world.run(WEATHER, DAY)
+    assert retirement.restore(FACTS, "needed after all", "bob@host") == 7
+    assert drill.world.run(WEATHER, BEFORE, DAY).is_complete
+    assert [answers.ask(FACTS, day).safe for day in (BEFORE, DAY, "2013-01-06")] == [True, True, False]
 
 
 def test_a_model_that_vanished_stops_the_run(drill: Drill, checkout: Path):
