@@ -193,6 +193,20 @@ def test_a_prepared_statement_fails_rather_than_miss_what_was_published_in_its_t
     assert prepared(reader) == [(5,), (6,)]
 
 
+@pytest.mark.parametrize("day", ["2013-01-09", "2013-02-01"], ids=["in a month with other days", "in a month of its own"])
+@pytest.mark.parametrize("dataset", ["fct_orders", "total_orders"])
+def test_a_first_version_is_not_missed_by_a_plan_that_had_nothing_to_look_at(filled, day, dataset):
+    """Nothing of such a plan ever looks at a row: its day is in no table, or no table is left of it."""
+    query = f"select count(*) from safe.{dataset}" + (f" where day = '{day}'" if dataset == "fct_orders" else "")
+    reader = filled.session(Role.CONSUMER, autocommit=False)
+    (before,) = reader.execute(query.encode(), prepare=True).fetchone()
+    filled.fill(day, weather=False)
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        reader.execute(query.encode(), prepare=True)
+    reader.rollback()
+    assert reader.execute(query.encode(), prepare=True).fetchone()[0] == (before or 2)
+
+
 def test_a_plan_that_is_made_while_a_publish_is_not_committed_is_made_anew_after_it(filled, correction):
     readers = [filled.session(Role.CONSUMER, autocommit=autocommit) for autocommit in (True, False)]
     publisher = filled.as_(Role.PUBLISHER)

@@ -154,35 +154,36 @@ $$;
 
 -- Up to which attachment the plan that is being made knows the tables. Called immutable, against the letter: so it is asked
 -- while the plan is made, after its names were looked up and before its tables are, and the answer stays in the plan.
+-- A session takes in what it was told when it opens a table that it holds no lock of: nobody holds one of `pruning`.
 create function interlock.known_attachments() returns bigint
 language plpgsql immutable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  number bigint;
-  finished boolean;
+  number bigint := (select last_value from interlock.attachment);
+  key bigint := interlock.attachment_key(number);
 begin
-  -- A session takes in what it was told when it opens a table that it holds no lock of. Nobody holds one of this.
-  perform pg_relation_size('interlock.pruning');
-  number := (select last_value from interlock.attachment);
-  finished := pg_try_advisory_lock_shared(interlock.attachment_key(number));
-  if not finished and pg_xact_status((select last_value from interlock.attaching_xid)::text::xid8) = 'in progress' then
-    return number - 1;  -- what it attaches will be told later, and the plan then be made anew
-  end if;
-  if not finished then
+  if not pg_try_advisory_lock_shared(key) then
+    perform pg_relation_is_updatable('interlock.pruning', false);
+    if pg_xact_status((select last_value from interlock.attaching_xid)::text::xid8) = 'in progress' then
+      return number - 1;  -- what it attaches will be told later, and the plan then be made anew
+    end if;
     -- It is committed, and at this instant tells the other sessions. Nothing can hold it up any more.
-    perform pg_advisory_lock_shared(interlock.attachment_key(number));
+    perform pg_advisory_lock_shared(key);
   end if;
-  perform pg_advisory_unlock_shared(interlock.attachment_key(number));
-  perform pg_relation_size('interlock.pruning');
+  perform pg_advisory_unlock_shared(key), pg_relation_is_updatable('interlock.pruning', false);
   return number;
 end;
 $$;
 
 -- PostgreSQL runs a plan with a snapshot that is newer than the plan: by an instant, or by a whole transaction where the
--- statement was prepared. A table that was attached in between is not in the plan, and its day would read as empty.
-create function interlock.require_known(newest bigint, known bigint) returns void
-language plpgsql stable parallel safe as $$
+-- statement was prepared. A table that was attached in between is not in the plan, and its day would read as empty. Has no
+-- rows, and those in the shape that is asked for; raises where what may be read was attached later than the plan knows.
+create function interlock.unknown_rows(shape anyelement, of_dataset integer, known bigint) returns setof anyelement
+language plpgsql stable parallel safe rows 1 security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if newest > known then
+  if exists (
+    select from interlock.partition p
+    where p.dataset_id = interlock.leased(of_dataset) and p.attachment > known and p.open_causes = 0 and p.withdrawn_at is null)
+  then
     raise exception 'what is read was published anew after this statement was planned' using errcode = '40001',
       hint = 'Run it again; in a transaction that is open, with a prepared statement: run the transaction again.';
   end if;
@@ -190,7 +191,7 @@ end;
 $$;
 
 -- Where the rows of each day lie that may be read: the array's first index is the first known day, counted from the epoch.
-create function interlock.served_tables(of_dataset integer, known bigint) returns oid[]
+create function interlock.served_tables(of_dataset integer) returns oid[]
 language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
 declare
   days integer[];
@@ -198,15 +199,12 @@ declare
   last integer;
   found_tables oid[];
   tables oid[];
-  newest bigint;
 begin
   select
     array_agg(p.starts_on - date 'epoch' order by p.starts_on),
-    array_agg(case when p.open_causes = 0 and p.withdrawn_at is null then coalesce(p.lies_in, 0::oid) else 0::oid end order by p.starts_on),
-    max(case when p.open_causes = 0 and p.withdrawn_at is null then p.attachment end)
-  into days, found_tables, newest
+    array_agg(case when p.open_causes = 0 and p.withdrawn_at is null then coalesce(p.lies_in, 0::oid) else 0::oid end order by p.starts_on)
+  into days, found_tables
   from interlock.partition p where p.dataset_id = interlock.leased(of_dataset) and p.starts_on is not null;
-  perform interlock.require_known(newest, known);
   first := days[1];
   last := days[cardinality(days)];
   if cardinality(days) < last - first + 1 then
@@ -221,16 +219,12 @@ end;
 $$;
 
 -- The version of a dataset without days that may be read.
-create function interlock.served_version(of_dataset integer, known bigint) returns bigint
+create function interlock.served_version(of_dataset integer) returns bigint
 language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  served bigint;
-  newest bigint;
 begin
-  select p.version, p.attachment into served, newest from interlock.partition p
-  where p.dataset_id = interlock.leased(of_dataset) and p.partition = 'all' and p.open_causes = 0 and p.withdrawn_at is null;
-  perform interlock.require_known(newest, known);
-  return served;
+  return (
+    select p.version from interlock.partition p
+    where p.dataset_id = interlock.leased(of_dataset) and p.partition = 'all' and p.open_causes = 0 and p.withdrawn_at is null);
 end;
 $$;
 
@@ -376,13 +370,17 @@ begin
     'create policy safe on %I.%I for select to interlock_reader using (' || case d.grain when 'day' then
       -- The table that a row lies in is known without reading the row, and all of a range is looked up in one array.
       -- The coalesce is for the planner: without it, it takes the condition for one that a handful of rows meet.
-      'coalesce(tableoid = (select interlock.served_tables(%s, interlock.known_attachments()))[%I - date ''epoch''], false)'
+      'coalesce(tableoid = (select interlock.served_tables(%s))[%I - date ''epoch''], false)'
     else
       -- A value known when execution starts passes over every other version.
-      '_version = (select interlock.served_version(%s, interlock.known_attachments()))'
+      '_version = (select interlock.served_version(%s))'
     end || ')', d.layer, d.name, d.dataset_id, d.partition_column);
   execute format('grant select on %I.%I to interlock_reader', d.layer, d.name);
-  execute format('create view safe.%I as select %s from %I.%I', d.name, interlock.column_list(d.columns, false), d.layer, d.name);
+  -- The first arm has no rows: it is what is executed whatever the plan passed over, and so where no row is left to be looked at.
+  execute format(
+    'create view safe.%1$I as select %2$s from interlock.unknown_rows(null::%3$I.%1$I, %4$s, interlock.known_attachments())'
+    ' union all select %2$s from %3$I.%1$I',
+    d.name, interlock.column_list(d.columns, false), d.layer, d.dataset_id);
   execute format('alter view safe.%I owner to interlock_reader', d.name);
   execute format('grant select on safe.%I to interlock_consumer, interlock_developer, interlock_operator, interlock_auditor', d.name);
 end;

@@ -142,6 +142,7 @@ comment on column interlock.partition.lies_in is 'The table of the served versio
 comment on column interlock.partition.attachment is 'The number under which that table was attached: see `known_attachments`.';
 comment on column interlock.partition.open_causes is 'Counted by a trigger on the causes, so that readers need not.';
 create unique index on interlock.partition (dataset_id, starts_on);
+create index on interlock.partition (dataset_id, attachment);
 
 create function interlock.find_table() returns trigger
 language plpgsql as $$
