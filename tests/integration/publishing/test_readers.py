@@ -193,7 +193,7 @@ def test_a_prepared_statement_fails_rather_than_miss_what_was_published_in_its_t
     assert prepared(reader) == [(5,), (6,)]
 
 
-@pytest.mark.parametrize("day", ["2013-01-09", "2013-02-01"], ids=["in a month with other days", "in a month of its own"])
+@pytest.mark.parametrize("day", ["2013-01-09", "2013-02-01"], ids=["in a known month", "in a month of its own"])
 @pytest.mark.parametrize("dataset", ["fct_orders", "total_orders"])
 def test_a_first_version_is_not_missed_by_a_plan_that_had_nothing_to_look_at(filled, day, dataset):
     """Nothing of such a plan ever looks at a row: its day is in no table, or no table is left of it."""
