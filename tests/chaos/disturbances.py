@@ -79,16 +79,15 @@ class Disturber:
     def _kill_when_seen(self, order: Order, disturbance: Disturbance, day: str) -> list[str]:
         """Kill the database when a publish can be seen and nothing has been written to disk since: it must stay."""
         self.world.wait_for_database()
-        self.world.write_in_passing(again=False)
-        worker = self.workers.start(order.model_copy(update={"stop": disturbance.stop}))
-        self._wait_until_stopped(worker)
-        if worker.has_ended:
-            self.account.count_missed()
-            self.world.write_in_passing(again=True)
-            return []
-        self.account.count(disturbance)
-        seen = self._pointers(day)
-        self.world.kill_database()
+        with self.world.nothing_written_in_passing():
+            worker = self.workers.start(order.model_copy(update={"stop": disturbance.stop}))
+            self._wait_until_stopped(worker)
+            if worker.has_ended:
+                self.account.count_missed()
+                return []
+            self.account.count(disturbance)
+            seen = self._pointers(day)
+            self.world.kill_database()
         worker.signal(signal.SIGCONT)
         worker.wait()
         self.world.start_database()

@@ -14,7 +14,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -144,12 +144,19 @@ class World:
                 pass  # a backend that ended by itself meanwhile
         psutil.wait_procs([postmaster, *children], timeout=10)
 
-    def write_in_passing(self, *, again: bool) -> None:
-        """Stop, or wake, what writes to disk beside the commits that wait: without it, the others stay in memory."""
+    @contextmanager
+    def nothing_written_in_passing(self) -> Iterator[None]:
+        """Without what writes to disk beside the commits that wait: the others stay in memory."""
         assert self.server.process is not None
-        for process in self.server.process.children():
-            if any("walwriter" in word for word in process.cmdline()):
-                process.resume() if again else process.suspend()
+        writers = [p for p in self.server.process.children() if any("walwriter" in word for word in p.cmdline())]
+        for writer in writers:
+            writer.suspend()
+        try:
+            yield
+        finally:
+            for writer in writers:
+                with suppress(psutil.NoSuchProcess):
+                    writer.resume()
 
     def start_database(self) -> None:
         """Start it again after a kill, as the next command would."""
