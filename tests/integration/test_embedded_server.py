@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -18,9 +19,9 @@ import psutil
 import psycopg
 import pytest
 
-from interlock.db import embedded, unprivileged
+from interlock.db import embedded, gates, unprivileged
 from interlock.db.embedded import EmbeddedServer
-from interlock.errors import PermanentFailure
+from interlock.errors import PermanentFailure, TransientFailure
 
 # A process that uses the server, says so, and waits to be told (or killed).
 USER = """
@@ -198,6 +199,17 @@ def test_commands_that_come_at_once_start_it_once(make_server):
     for server in servers[1:]:
         server.release()
     assert answer(servers[0].acquire()) == 1
+
+
+def test_who_stands_still_while_starting_it_is_named_and_not_waited_for_without_end(make_server, monkeypatch):
+    server = make_server()
+    server.acquire()
+    monkeypatch.setattr(gates, "PATIENCE_SECONDS", 0)
+    with (server.state / "postgres.lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TransientFailure, match=rf"Process {os.getpid()} has been starting"):
+            server.release()
+    server.release()
 
 
 @pytest.mark.parametrize("name", ["with a space", "x" * 150, "quote's $HOME %s é"])

@@ -22,13 +22,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interlock import processes
 from interlock.db import ports, unprivileged
+from interlock.db.gates import one_at_a_time
 from interlock.db.server_settings import NOT_DURABLE, SERVER_SETTINGS
 from interlock.errors import PermanentFailure, TransientFailure
 
@@ -155,15 +156,9 @@ class EmbeddedServer:
             return None
         return process if ours else None
 
-    @contextlib.contextmanager
-    def _gate(self) -> Iterator[None]:
+    def _gate(self) -> contextlib.AbstractContextManager[None]:
         """Only one process at a time starts, stops or counts."""
-        gate = os.open(self.state / "postgres.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(gate, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(gate)
+        return one_at_a_time(self.state / "postgres.lock")
 
     # -- where it lives ------------------------------------------------------------------------
 
