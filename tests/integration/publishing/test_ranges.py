@@ -146,6 +146,6 @@ def test_a_new_version_of_a_dimension_passes_over_the_old_ones(filled):
     found = "\n".join(
         row[0] for row in filled.rows(Role.ADMIN, "explain (analyze, costs off) select * from safe.stg_sizes")
     )
-    assert found.count("never executed") == 3
+    assert found.count("never executed") == 3, found
     assert filled.amounts("stg_sizes") == [2]
     assert f"stg_sizes__v{version}" in found
