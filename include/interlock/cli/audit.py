@@ -62,9 +62,9 @@ def export(
 
 
 def _show(report: Report) -> None:
-    counted = f"{report.events:,} events, {report.anchors:,} anchors"
+    counted = f"{report.events:,} events, {report.anchors:,} anchored {'head' if report.anchors == 1 else 'heads'}"
     if report.is_whole:
-        typer.echo(f"The audit is whole: {counted}. Head {report.head.position}: {report.head.hash[:16]}…")
+        typer.echo(f"The audit is whole: {counted}. The head, event {report.head.position}: {report.head.hash[:16]}…")
         return
     typer.echo(f"The audit is NOT whole: {counted}.")
     for finding in report.findings:
