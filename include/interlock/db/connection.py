@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
+from interlock.db.failures import translated
 from interlock.errors import CouldNotAsk, PermanentFailure
 from interlock.settings import settings
 
@@ -186,7 +187,7 @@ def _bring_up_to_date(target: str) -> None:
         return
     from interlock.db import migrations
 
-    with dial(target, Role.ADMIN) as connection:
+    with translated(), dial(target, Role.ADMIN) as connection:
         current = migrations.is_current(connection)
     if not current:
         migrations.migrate()
@@ -200,7 +201,7 @@ def _make_warehouse(server_url: str, name: str) -> None:
 
     if server_url in _ready:
         return
-    with dial(f"{server_url}/postgres", Role.ADMIN, autocommit=True) as connection:
+    with translated(), dial(f"{server_url}/postgres", Role.ADMIN, autocommit=True) as connection:
         if connection.execute("select from pg_database where datname = %s", [name]).fetchone() is None:
             try:
                 connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
