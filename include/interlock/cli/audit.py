@@ -1,6 +1,6 @@
 """`interlock audit`: is the chain of events whole, and the trail for other systems.
 
-Exit codes of `verify`: 0 the chain is whole, 3 it is not, 5 could not ask.
+Exit codes of `verify`: 0 the chain is whole, 3 it is not, 4 nothing outside the database says so, 5 could not ask.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(as_json: bool = typer.Option(False, "--json", help="Print the report as JSON.")) -> None:
-    """Check every event against its hash, its neighbours and the anchors. Exit 0: whole. 3: it is not."""
+    """Check every event against its hash, its neighbours and the anchors. Exit 0: whole. 3: not. 4: not anchored."""
     from interlock.control.audit import verify as verified
 
     report = verified()
@@ -33,7 +33,7 @@ def verify(as_json: bool = typer.Option(False, "--json", help="Print the report 
         typer.echo(report.model_dump_json(indent=2))
     else:
         _show(report)
-    raise typer.Exit(Exit.OK if report.is_whole else Exit.UNSAFE)
+    raise typer.Exit(Exit.UNSAFE if not report.is_whole else Exit.OK if report.is_anchored else Exit.UNKNOWN)
 
 
 def anchor() -> None:
@@ -63,8 +63,14 @@ def export(
 
 def _show(report: Report) -> None:
     counted = f"{report.events:,} events, {report.anchors:,} anchored {'head' if report.anchors == 1 else 'heads'}"
-    if report.is_whole:
+    if report.is_whole and report.is_anchored:
         typer.echo(f"The audit is whole: {counted}. The head, event {report.head.position}: {report.head.hash[:16]}…")
+        return
+    if report.is_whole:
+        typer.echo(f"No event of {report.events:,} was harmed, but no head of the chain is kept outside the database:")
+        typer.echo(
+            "nobody can tell whether its end was cut off. Every run keeps one; so does `interlock audit anchor`."
+        )
         return
     typer.echo(f"The audit is NOT whole: {counted}.")
     for finding in report.findings:

@@ -75,8 +75,13 @@ class Report(BaseModel):
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing was harmed."""
+        """Whether nothing was harmed, as far as can be told."""
         return not self.findings
+
+    @property
+    def is_anchored(self) -> bool:
+        """Whether a tail that was cut would show. Where nothing is kept outside the database, nobody can tell."""
+        return self.anchors > 0
 
 
 @dataclass(frozen=True, slots=True)

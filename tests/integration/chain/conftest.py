@@ -117,6 +117,22 @@ class World:
         }
 
 
+@pytest.fixture
+def own_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
+    """Makes a checkout of the test's own, to change or to lose files from; the platform then runs in it."""
+
+    def made() -> Path:
+        root = tmp_path / "checkout"
+        for folder in ("dbt_project", "expectations", "include/contracts"):
+            leave = shutil.ignore_patterns("target", "logs", "dbt_packages", "*.log")
+            shutil.copytree(settings().root / folder, root / folder, ignore=leave)
+        monkeypatch.setenv("INTERLOCK_ROOT", str(root))
+        settings.cache_clear()
+        return root
+
+    return made
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _without_a_look_at_every_frame() -> Iterator[None]:
     """dbt walks the stack to tell its log who set a behaviour flag: under pytest that is half of each command."""

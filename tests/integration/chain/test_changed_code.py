@@ -11,7 +11,6 @@ import pytest
 
 from interlock.db.connection import Role
 from interlock.errors import PermanentFailure
-from interlock.settings import settings
 
 if TYPE_CHECKING:
     from tests.integration.chain.conftest import World
@@ -24,16 +23,9 @@ CONTRACTS = "include/contracts/flight_operations"
 
 
 @pytest.fixture
-def checkout(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def checkout(world: World, own_checkout: Callable[[], Path]) -> Path:
     """A checkout of the test's own, to change."""
-    root = tmp_path / "checkout"
-    for folder in ("dbt_project", "expectations", "include/contracts"):
-        shutil.copytree(
-            CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("target", "logs", "dbt_packages", "*.log")
-        )
-    monkeypatch.setenv("INTERLOCK_ROOT", str(root))
-    settings.cache_clear()
-    return root
+    return own_checkout()
 
 
 def test_a_changed_model_rebuilds_what_it_makes_and_new_words_in_a_contract_nothing(world: World, checkout: Path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,14 +27,9 @@ CLAUSES = ("quality.aircraft_are_registrations", "tailnum.pattern")
 
 
 @pytest.fixture
-def checkout(empty_world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def checkout(empty_world: World, own_checkout: Callable[[], Path]) -> Path:
     """A checkout whose contracts can be corrected."""
-    root = tmp_path / "checkout"
-    for folder in ("dbt_project", "expectations", "include/contracts"):
-        shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("target", "logs", "*.log"))
-    monkeypatch.setenv("INTERLOCK_ROOT", str(root))
-    settings.cache_clear()
-    return root
+    return own_checkout()
 
 
 def test_twelve_bad_rows_wait_for_their_correction_and_the_accounts_balance_before_and_after(

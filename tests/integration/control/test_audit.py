@@ -146,7 +146,10 @@ def test_nobody_but_the_database_chains_and_nobody_moves_its_head(filled):
             filled.session(role).execute("insert into interlock.event (kind, actor) values ('published', 'me')")
 
 
-def test_the_command_says_what_is_wrong_and_exits_with_3(filled, tamper):
+def test_the_command_says_what_is_wrong_or_cannot_be_told_and_its_exit_code_too(filled, tamper):
+    alone = CliRunner().invoke(app, ["audit", "verify"])
+    assert (alone.exit_code, "nobody can tell" in alone.output) == (4, True)
+    audit.anchor()
     whole = CliRunner().invoke(app, ["audit", "verify"])
     assert (whole.exit_code, "The audit is whole" in whole.output) == (0, True)
     tamper("update interlock.event set actor = 'nobody' where position = 5")

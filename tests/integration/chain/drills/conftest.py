@@ -5,13 +5,11 @@ The flights of DAY are published and its weather is delivered: one feed and two 
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from interlock.settings import settings
 
 if TYPE_CHECKING:
     from tests.integration.chain.conftest import World
@@ -59,11 +57,6 @@ def drill(world: World) -> Drill:
 
 
 @pytest.fixture
-def checkout(drill: Drill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def checkout(drill: Drill, own_checkout: Callable[[], Path]) -> Path:
     """A checkout of the test's own, to lose files from."""
-    root = tmp_path / "checkout"
-    for folder in ("dbt_project", "expectations", "include/contracts"):
-        shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("target", "logs", "*.log"))
-    monkeypatch.setenv("INTERLOCK_ROOT", str(root))
-    settings.cache_clear()
-    return root
+    return own_checkout()
