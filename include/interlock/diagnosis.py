@@ -54,7 +54,15 @@ class Finding:
 def findings() -> list[Finding]:
     """Look at everything."""
     configured = settings()
-    return [_python(), *_packages(), *_disk(configured), _memory(), *_database(configured), *_airflow(configured)]
+    return [
+        _python(),
+        *_packages(),
+        *_disk(configured),
+        _memory(),
+        *_database(configured),
+        *_airflow(configured),
+        *_pauses(),
+    ]
 
 
 def _python() -> Finding:
@@ -145,6 +153,8 @@ def _airflow(configured: Settings) -> Iterator[Finding]:
 
     if services.is_up():
         yield Finding("Airflow", Level.GOOD, services.summary().partition("Airflow")[2].strip().splitlines()[0])
+    elif configured.airflow_url:
+        yield Finding("Airflow", Level.GOOD, f"at {configured.airflow_url} (INTERLOCK_AIRFLOW_URL)")
     elif processes.is_port_free(configured.airflow_port):
         yield Finding("Airflow", Level.GOOD, f"down; port {configured.airflow_port} is free for it")
     elif "airflow_port" in configured.model_fields_set:
@@ -156,3 +166,22 @@ def _airflow(configured: Settings) -> Iterator[Finding]:
         yield Finding(
             "Airflow", Level.NOTE, f"down; port {configured.airflow_port} is taken, so the next free one will be used"
         )
+
+
+def _pauses() -> Iterator[Finding]:
+    from interlock import services
+    from interlock.control import pauses
+
+    airflow = services.reachable()
+    if airflow is None:
+        return
+    try:
+        found = pauses.differences(airflow)
+    except InterlockError as error:
+        yield Finding("pauses", Level.NOTE, f"could not be compared: {error.message}", error.fix)
+        return
+    for difference in found:
+        fix = "The next sweep mends it (the DAG interlock_control)."
+        if difference.set_to is None:
+            fix = f"Unpause it there, or pause it for everybody: `interlock pause {difference.pipeline}`."
+        yield Finding("pauses", Level.NOTE, f"{difference.pipeline} {difference.found}", fix)

@@ -30,6 +30,7 @@ IDS = ("run", "domain", "phase", "dataset", "partition", "load", "version")
 EXCEPTION = "exception"
 HIDDEN = "***"
 _IN_URL = re.compile(r"(?<=://)([^\s:/@]*):[^\s@]+@")
+_TOKEN = re.compile(r"ilk_\d+_[0-9a-fA-F]+")
 _NAMED = re.compile(r"(?i)\b(\w*(?:password|passwd|secret|secret_key|api_?key)\s*=\s*)('[^']*'|\"[^\"]*\"|[^\s,;]+)")
 
 
@@ -143,12 +144,14 @@ def hiding() -> Callable[[str], str]:
 
     configured = settings()
     urls = [url for of_owner in configured.notify_urls.values() for url in of_owner]
-    kept = [secret.get_secret_value() for secret in (configured.secret_key, configured.database_url) if secret]
+    held = (configured.secret_key, configured.database_url, configured.token, configured.airflow_password)
+    kept = [secret.get_secret_value() for secret in held if secret]
     known = sorted((text for text in (*kept, *urls) if text), key=len, reverse=True)
 
     def hidden(text: str) -> str:
         for secret in known:
             text = text.replace(secret, HIDDEN)
+        text = _TOKEN.sub(HIDDEN, text)
         return _NAMED.sub(rf"\1{HIDDEN}", _IN_URL.sub(rf"\1:{HIDDEN}@", text))
 
     return hidden

@@ -95,7 +95,8 @@ def airflow_environment(port: int, *, with_overrides: bool = False) -> dict[str,
 def base_environment() -> dict[str, str]:
     """What this process was given, less any Airflow settings of the machine's, plus where the platform is."""
     configured = settings()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW__")}
+    # Nor the token of whoever starts it: a run must not be taken for a person.
+    kept = {n: value for n, value in os.environ.items() if not n.startswith("AIRFLOW__") and n != "INTERLOCK_TOKEN"}
     local = "127.0.0.1,localhost"
     return kept | {
         "AIRFLOW_HOME": str(home()),

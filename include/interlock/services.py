@@ -85,12 +85,15 @@ def running(say: Say = quietly) -> Iterator[Airflow]:
 
 def start(say: Say = quietly) -> Airflow:
     """Bring the database and Airflow up and wait until Airflow reports itself healthy."""
+    from interlock.control import credentials
     from interlock.db.connection import Role, connect
 
     with connect(Role.OPERATOR):
         say("PostgreSQL is up, and its schema is current.")
     orchestration.prepare()
     with _one_at_a_time():
+        if settings().is_embedded and credentials.enrol_laptop(orchestration.login()[0]):
+            say("Whoever logs in to this Airflow may act in every domain (`interlock token list`).")
         return _start(say)
 
 
@@ -137,6 +140,14 @@ def _start_processes(airflow: Airflow, say: Say) -> None:
 def is_up() -> bool:
     """Whether all of Airflow's processes run."""
     return all(_is_alive(name) for name in COMMANDS)
+
+
+def reachable() -> Airflow | None:
+    """The Airflow to call: the one that INTERLOCK_AIRFLOW_URL names, or else the one that runs here, if one does."""
+    configured = settings()
+    if configured.airflow_url:
+        return Airflow(configured.airflow_port, configured.airflow_url.rstrip("/"))
+    return Airflow(_recorded_port() or configured.airflow_port) if _is_alive("api-server") else None
 
 
 def stop_airflow() -> tuple[str, ...]:

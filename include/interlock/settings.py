@@ -69,6 +69,13 @@ class Settings(BaseSettings):
     airflow_port: int = Field(
         default=8080, description="Port of the Airflow UI; the next free one is taken if it is busy."
     )
+    airflow_url: str | None = Field(
+        default=None, description="Where Airflow's API is called; empty means the one that runs on this machine."
+    )
+    airflow_user: str = Field(default="interlock", description="Airflow's login of the platform itself.")
+    airflow_password: SecretStr | None = Field(
+        default=None, description="Its password; empty means the one derived from the secret."
+    )
     airflow_database: str = Field(
         default="airflow", description="Airflow's metadata database, on the warehouse's server."
     )
@@ -100,6 +107,10 @@ class Settings(BaseSettings):
     minimum_free_mb: int = Field(
         default=1024, ge=0, description="A run is refused where the disk of the data or the landing folder has less."
     )
+    environment: str = Field(
+        default="local", description="Where this is: the policy is told, and may decide by it (`production`, ...)."
+    )
+    token: SecretStr | None = Field(default=None, description="Who acts at this command line, from `token create`.")
     audit_anchor_url: str | None = Field(
         default=None, description="fsspec URL where heads of the audit's chain are kept; default `<state>/audit`."
     )

@@ -35,7 +35,8 @@ def test_an_administrator_who_is_no_superuser_can_migrate(server, empty_database
         f"create role {name} login createrole password 'of their own'",
         f"alter database {empty_database.name} owner to {name}",
         # The session's roles were made by the superuser, who therefore hands on the right to manage them.
-        f"grant {', '.join(role for role in (*LOGIN_ROLES, Role.OWNER, 'interlock_reader'))} to {name} with admin true",
+        f"grant {', '.join((*LOGIN_ROLES, Role.OWNER, 'interlock_reader', 'interlock_waived_reader'))} to {name}"
+        " with admin true",
     )
     address = empty_database.administrator_url.partition("@")[2]
     monkeypatch.setenv("INTERLOCK_DATABASE_URL", f"postgresql://{name}:of%20their%20own@{address}")

@@ -23,6 +23,7 @@ from typer.core import TyperCommand, TyperGroup
 from interlock.errors import Exit, InterlockError
 
 ASK, WORK, PLATFORM = "Is it safe?", "Data in, data through", "This platform"
+CONTROL = "What is done about it, and by whom"
 
 # command: (module that registers it, panel of the help, one line)
 COMMANDS = {
@@ -43,8 +44,15 @@ COMMANDS = {
     ),
     "quarantine": ("interlock.cli.quarantine", WORK, "Rows that a gate set aside: look, replay, give up."),
     "contract": ("interlock.cli.contracts", WORK, "Lint contracts, or write a first one from a sample."),
-    "audit": ("interlock.cli.audit", WORK, "What happened and who did it; whether the record of it is whole."),
-    "policy": ("interlock.cli.policies", WORK, "The policy that decides about actions: show it, test it, pack it."),
+    "action": ("interlock.cli.actions", CONTROL, "Propose, approve, carry out, take back; first as a dry run."),
+    "pause": ("interlock.cli.proposals", CONTROL, "Stop a domain, or one dataset of it, until it is resumed."),
+    "resume": ("interlock.cli.proposals", CONTROL, "Let it run again."),
+    "freeze": ("interlock.cli.proposals", CONTROL, "Let no rule act by itself in a domain: people decide."),
+    "unfreeze": ("interlock.cli.proposals", CONTROL, "Let rules act by themselves there again."),
+    "audit": ("interlock.cli.audit", CONTROL, "What happened and who did it; whether the record of it is whole."),
+    "consumer": ("interlock.cli.consumers", WORK, "Logins for those who read `safe`, each under a name of its own."),
+    "policy": ("interlock.cli.policies", CONTROL, "The policy that decides about actions: show it, test it, pack it."),
+    "token": ("interlock.cli.tokens", CONTROL, "Who may act, with which rights: give, list, revoke."),
     "demo": ("interlock.cli.demo", WORK, "The story of one bad day, from delivery to correction, on real data."),
     "up": ("interlock.cli.platform", PLATFORM, "Start everything and leave it up; prints the URL and the login."),
     "stop": ("interlock.cli.platform", PLATFORM, "Stop everything that was started."),

@@ -28,6 +28,11 @@ def sentences(answer: Answer) -> Iterator[str]:
         yield f"  Carries {answer.warnings} {'warning' if answer.warnings == 1 else 'warnings'}."
     for reason in answer.reasons:
         yield from _reason(reason)
+    if (waiver := answer.waiver) is not None:
+        yield (
+            f"  Waived for {waiver.consumer} until {waiver.expires_at:%Y-%m-%d %H:%M} UTC (action {waiver.action}), in "
+            f"waived.{answer.dataset} alone; it stays unsafe, and hidden from everybody else."
+        )
     if answer.valid_until is not None and answer.safe:
         yield f"  Valid until {answer.valid_until:%Y-%m-%d %H:%M} UTC."
     if answer.clock_offset_seconds is not None:

@@ -112,6 +112,10 @@ def _show_legend(found: Matrix, console: Console) -> None:
     if found.troubles:
         first = found.troubles[0]
         console.print(Text(f"Why: interlock explain {first.dataset} --partition {first.last}"))
+    for still in found.standstills:
+        subject = "everywhere" if still.domain == "*" else still.dataset or still.domain
+        since = f"since {still.since:%Y-%m-%d %H:%M} UTC by {still.by} (action {still.action_id})"
+        console.print(Text(f"{still.what.upper()} {subject} {since}: {still.reason}", style="bold yellow"))
     if found.clock_offset_seconds is not None and found.as_of is not None:
         console.print(Text(f"The clock is set: judged as of {found.as_of:%Y-%m-%d %H:%M} UTC."))
 

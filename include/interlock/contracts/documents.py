@@ -58,16 +58,22 @@ def read_yaml(file: Path) -> Any:
     """What a YAML file holds, as JSON would: dates are text, keys are words. Raises ValueError with the place."""
     try:
         text = _text_of(file)
+    except OSError as error:
+        raise ValueError(f"it cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no UTF-8 text (byte {error.start})") from error
+    return yaml_in(text)
+
+
+def yaml_in(text: str) -> Any:
+    """What a text of YAML holds, in the same way."""
+    try:
         _require_bounded(text)
         held = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a safe loader)
         # YAML reads dates as dates and any scalar as a key; the standard's schema knows JSON alone.
         return json.loads(json.dumps(held, default=_as_text), object_pairs_hook=_without_repeats)
     except _TooMuch:
         raise
-    except OSError as error:
-        raise ValueError(f"it cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"it is no UTF-8 text (byte {error.start})") from error
     except yaml.YAMLError as error:
         raise ValueError(_told(error)) from error
     except RecursionError as error:
@@ -102,6 +108,8 @@ def _require_bounded(text: str) -> None:
 
     The parser's events are looked at, which come one by one: nothing has been built yet.
     """
+    if len(text) > LARGEST_FILE:
+        raise _TooMuch(f"it is larger than {LARGEST_FILE:,} characters")
     sizes: dict[str, int] = {}
     open_elements: list[tuple[str | None, int]] = []  # the anchor of each, and how many values came before it
     values = 0

@@ -34,6 +34,7 @@ PROPERTIES = {
     "drift": "drift",
     "quarantine": "quarantine",
     "onGateFailure": "on_gate_failure",
+    "criticality": "criticality",
     "window": "window",
     "lease": "lease",
     "inputs": "inputs",

@@ -38,6 +38,15 @@ class OnGateFailure(StrEnum):
     SERVE_LAST_GOOD = "serve-last-good"
 
 
+class Criticality(StrEnum):
+    """How much hangs on a dataset. It decides who may act on it, and nothing about its rows."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    HIGHEST = "highest"
+
+
 class DriftPolicy(StrEnum):
     """What becomes of a delivery whose header differs from the contract."""
 
@@ -157,6 +166,7 @@ class Contract(_Part):
     drift: Drift = Drift()
     quarantine: Budget | None = None
     on_gate_failure: OnGateFailure = OnGateFailure.WITHHOLD
+    criticality: Criticality = Criticality.NORMAL
     freshness: timedelta | None = None
     window: int = Field(default=1, ge=1)
     lease: timedelta = timedelta(days=7)

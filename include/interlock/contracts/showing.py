@@ -80,6 +80,7 @@ def _facts(contract: Contract) -> RenderableType:
     table.add_row("Freshness", late + newest)
     table.add_row("Lease", f"an answer decays to unknown {span_words(contract.lease)} after its last renewal")
     table.add_row("On failure", _FAILURE[contract.on_gate_failure])
+    table.add_row("Criticality", contract.criticality.value)
     return table
 
 

@@ -4,7 +4,8 @@ A bundle is read as OPA reads a folder: `*.rego` without `*_test.rego`, and data
 `data.json`, under the path of their folder. A data file of any other name would silently be no part of it, so it is a
 problem here. `cases/` holds questions with their answers, and no policy.
 
-The revision depends on names and contents alone: not on times, the machine or its line ends.
+The revision depends on names and contents alone: not on times, the machine or its line ends. So the same bundle comes
+from a folder (`load_bundle`: a proposal) and from what the database keeps (`bundle_of`: what may decide).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from interlock.contracts.documents import read_yaml
+from interlock.contracts.documents import yaml_in
 from interlock.control.decisions import PolicyInvalid
 from interlock.settings import settings
 
@@ -55,11 +56,11 @@ class BundleInvalid(PolicyInvalid):
 
 
 class Bundle(BaseModel):
-    """What an engine is given: modules by name, and the document that they find under `data`."""
+    """What an engine is given: modules by name, and what they find under `data`; `contents` are all its files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    folder: Path
+    contents: dict[str, str]
     modules: dict[str, str]
     data: dict[str, Any]
     revision: str
@@ -78,29 +79,29 @@ def policies_dir() -> Path:
 def load_bundle(folder: Path | None = None) -> Bundle:
     """The bundle of a folder. Raises BundleInvalid; whether its Rego compiles is for the engine to say."""
     root = folder or policies_dir()
-    problems: list[PolicyProblem] = []
-    modules: dict[str, str] = {}
-    data: dict[str, Any] = {}
     contents: dict[str, str] = {}
+    problems = [
+        PolicyProblem(file=name, line=1, found=f"is not read: data files are called {' or '.join(DATA_NAMES)}")
+        for name in _overlooked(root)
+    ]
     for file in files_of(root):
         name = file.relative_to(root).as_posix()
         try:
             contents[name] = _text(file)
-            if file.suffix == ".rego":
-                modules[name] = contents[name]
-            else:
-                _put(data, file.relative_to(root).parent.parts, read_yaml(file))
         except ValueError as error:
-            problems.append(PolicyProblem(file=name, line=_line_in(str(error)), found=str(error)))
-    problems += [
-        PolicyProblem(file=name, line=1, found=f"is not read: data files are called {' or '.join(DATA_NAMES)}")
-        for name in _overlooked(root)
-    ]
-    if not modules:
-        problems.append(PolicyProblem(file=str(root), line=1, found="there is no Rego module"))
-    if problems:
-        raise BundleInvalid(tuple(problems))
-    return Bundle(folder=root, modules=modules, data=data, revision=_revision(contents))
+            problems.append(PolicyProblem(file=name, line=1, found=str(error)))
+    return _made(contents, problems)
+
+
+def bundle_of(revision: str, contents: dict[str, str]) -> Bundle:
+    """The bundle that was recorded under a revision. Raises PolicyInvalid where the content has another one."""
+    found = _revision(contents)
+    if found != revision:
+        raise PolicyInvalid(
+            f"The policy recorded as {revision[:12]} was changed since: its content is that of {found[:12]}.",
+            fix="Restore its row of interlock.policy_bundle; `interlock audit verify` says whether more was changed.",
+        )
+    return _made(contents, [])
 
 
 def files_of(root: Path) -> list[Path]:
@@ -129,6 +130,24 @@ def archive(bundle: Bundle) -> bytes:
             entry.mode = 0o644
             tar.addfile(entry, io.BytesIO(text.encode()))
     return gzip.compress(packed.getvalue(), mtime=0)
+
+
+def _made(contents: dict[str, str], problems: list[PolicyProblem]) -> Bundle:
+    """The bundle of some files, or everything that is wrong with them."""
+    contents = dict(sorted(contents.items()))
+    data: dict[str, Any] = {}
+    for name, text in contents.items():
+        if not name.endswith(".rego"):
+            try:
+                _put(data, tuple(name.split("/")[:-1]), yaml_in(text))
+            except ValueError as error:
+                problems.append(PolicyProblem(file=name, line=_line_in(str(error)), found=str(error)))
+    modules = {name: text for name, text in contents.items() if name.endswith(".rego")}
+    if not modules:
+        problems.append(PolicyProblem(file=".", line=1, found="there is no Rego module"))
+    if problems:
+        raise BundleInvalid(tuple(problems))
+    return Bundle(contents=contents, modules=modules, data=data, revision=_revision(contents))
 
 
 def _visible(root: Path) -> list[Path]:

@@ -1,25 +1,42 @@
 """The one question that comes before every action: may this be done? A policy that cannot be asked says no.
 
-`decide` never raises for what the policy, its bundle or its engine does: down, slow, crashed, undefined and nonsense
-are all refusals, each with its reason.
+What decides is the active bundle, which the database keeps: a file that is changed in some checkout decides nothing
+before an approved action activated it. `decide` never raises for what the policy, its bundle, the database or the
+engine does: down, slow, crashed, undefined and nonsense are all refusals, each with its reason.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import ValidationError
 
-from interlock.control.bundles import Bundle, files_of, load_bundle, policies_dir
-from interlock.control.decisions import Answer, Decision, Engine, PolicyInvalid, PolicyUnavailable
+from interlock.control import active
+from interlock.control.bundles import Bundle, load_bundle
+from interlock.control.decisions import Answer, Decision, Engine, Outcome, PolicyInvalid, PolicyUnavailable
 from interlock.control.opa import OpaEngine
-from interlock.control.questions import Question
+from interlock.control.questions import (
+    Action,
+    Actor,
+    ActorKind,
+    Approval,
+    BlastRadius,
+    Criticality,
+    Environment,
+    Question,
+    Right,
+    Scope,
+)
 from interlock.control.rego import RegoEngine
+from interlock.db.connection import Role, connect
+from interlock.db.failures import translated
+from interlock.errors import InterlockError
 from interlock.settings import settings
+
+if TYPE_CHECKING:
+    from interlock.db.connection import Connection
 
 log = logging.getLogger(__name__)
 
@@ -73,22 +90,57 @@ class Policy:
         return Decision.refusal(failure, revision=self.bundle.revision, engine=self.engine.name)
 
 
-def decide(question: Question) -> Decision:
-    """Decide by the bundle of this checkout, with the engine of the settings. Never raises for what they do."""
+def decide(question: Question, connection: Connection | None = None) -> Decision:
+    """Decide by the active bundle, with the engine of the settings. Never raises for what they or the database do.
+
+    `connection` is the caller's as CONTROLLER, in whatever transaction it is; without one another is opened. A lost
+    connection is a refusal here, and an error at the caller's next statement.
+    """
     try:
-        policy = current_policy()
-    except (PolicyInvalid, OSError) as error:
+        policy = current_policy(connection)
+    except (InterlockError, OSError) as error:
         return Decision.refusal(str(error), revision="", engine=engine_name())
+    except Exception as error:
+        log.exception("the active policy could not be read, in a way that nobody foresaw")
+        failure = f"The active policy could not be read: {type(error).__name__}: {error}"
+        return Decision.refusal(failure, revision="", engine=engine_name())
     return policy.decide(question)
 
 
-def current_policy() -> Policy:
-    """The policy of this checkout as its files are now; kept, with its engine, until one of them changes.
+def current_policy(connection: Connection | None = None) -> Policy:
+    """The active policy; kept, with its engine, until another one is active. This checkout's begins where none is.
 
-    Raises BundleInvalid. Nobody may close it: others use it too.
+    Raises PolicyInvalid, and what the database raises. Nobody may close it: others use it too.
     """
-    folder = policies_dir()
-    return _kept(folder, _stamp(folder), settings().opa_url)
+    if connection is None:
+        with connect(Role.CONTROLLER) as own:
+            return current_policy(own)
+    with translated():
+        revision = active.revision(connection) or _begun(connection)
+        key = (revision, settings().opa_url)
+        policy = _kept.get(key)
+        if policy is None:
+            policy = open_policy(active.recorded(connection, revision))
+            _kept.clear()  # the former one's engine ends with its last user
+            _kept[key] = policy
+    return policy
+
+
+def require_usable(bundle: Bundle) -> None:
+    """Raise PolicyInvalid where a bundle must not become active: it does not compile, or no people could replace it.
+
+    A policy that refuses its own replacement would decide for ever. Asked in-process, whatever the engine of the
+    settings is: a server knows the active bundle alone.
+    """
+    with open_policy(bundle, Engine.REGO) as policy:
+        answer = policy.answer(_replacement().document())
+    if answer.outcome is not Outcome.EXECUTE:
+        said = "; ".join(reason.message for reason in answer.reasons)
+        raise PolicyInvalid(
+            f"The policy {bundle.revision[:12]} could never be replaced: two people who may decide about everything"
+            f" approve another one, and it says {answer.outcome.value}: {said}",
+            fix="Let `activate_policy` be executed once two others have approved it.",
+        )
 
 
 def open_policy(bundle: Bundle | None = None, engine: Engine | None = None) -> Policy:
@@ -106,11 +158,34 @@ def engine_name() -> Engine:
     return Engine.OPA if settings().opa_url else Engine.REGO
 
 
-@lru_cache(maxsize=1)
-def _kept(folder: Path, _stamp: tuple[tuple[str, int, int], ...], _url: str | None) -> Policy:
-    return open_policy(load_bundle(folder))
+_kept: dict[tuple[str, str | None], Policy] = {}
 
 
-def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """What tells whether the bundle changed: names, sizes and times of its files."""
-    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files_of(folder))
+def _begun(connection: Connection) -> str:
+    """The revision that is active once this checkout's bundle was begun, or another process's at the same moment."""
+    bundle = load_bundle()
+    require_usable(bundle)
+    return active.begin(connection, bundle, "interlock")
+
+
+def _person(name: str) -> Actor:
+    return Actor(kind=ActorKind.PERSON, name=name, on_behalf_of=None, domains=("*",), rights=tuple(Right))
+
+
+def _replacement() -> Question:
+    """Two people who may decide about everything approve that a third one's policy replaces the present one."""
+    return Question(
+        actor=_person("one"),
+        action=Action(
+            kind="activate_policy", parameters={}, rationale="It is better.", is_reversible=True, proposed_at=0
+        ),
+        scope=Scope(domains=("*",), dataset=None, partitions=(), version=None, is_served=None),
+        evidence=(),
+        blast_radius=BlastRadius(
+            partitions=0, rows=0, datasets=(), domains=(), consumers=(), metrics=(), criticality=Criticality.LOW
+        ),
+        environment=Environment(name="production", frozen_domains=("*",)),
+        time=2,
+        approvals=(Approval(actor=_person("two"), at=1), Approval(actor=_person("three"), at=1)),
+        recent=(),
+    )

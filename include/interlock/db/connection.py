@@ -51,12 +51,13 @@ class Role(StrEnum):
     GATE = "interlock_gate"
     PUBLISHER = "interlock_publisher"
     OPERATOR = "interlock_operator"
+    CONTROLLER = "interlock_controller"
     AUDITOR = "interlock_auditor"
     CONSUMER = "interlock_consumer"
     DEVELOPER = "interlock_developer"
 
 
-WRITERS = (Role.LOADER, Role.BUILDER, Role.GATE, Role.PUBLISHER, Role.OPERATOR)
+WRITERS = (Role.LOADER, Role.BUILDER, Role.GATE, Role.PUBLISHER, Role.OPERATOR, Role.CONTROLLER)
 LOGIN_ROLES = tuple(role for role in Role if role not in (Role.ADMIN, Role.OWNER))
 
 

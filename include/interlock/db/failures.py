@@ -36,6 +36,10 @@ class Refusal(StrEnum):
     STILL_NEEDED = "IL012"
     OUTDATED = "IL013"
     RETIRED = "IL014"
+    PAUSED = "IL015"
+    NOT_IN_STATE = "IL016"
+    PRECONDITION = "IL017"
+    NOT_ENTITLED = "IL018"
     NOT_SAFE = "IL020"
 
 

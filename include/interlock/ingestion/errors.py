@@ -145,6 +145,10 @@ class MarkMismatch(DeliveryRefused):
     """A completion mark that says something else than the file."""
 
 
+class Recalled(DeliveryRefused):
+    """Content that its producer took back, or that was quarantined: the same bytes do not bring it back."""
+
+
 class NotDelivered(TransientFailure):
     """No file for the partition, where the contract expects one. Whether that is late is the caller's to decide."""
 

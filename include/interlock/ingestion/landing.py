@@ -275,6 +275,12 @@ def that_count(contract: Contract, found: Sequence[Delivery]) -> list[Delivery]:
     return [delivery for delivery in found if delivery.delivered_on == found[-1].delivered_on]
 
 
+def modified_in(fingerprint: str | None) -> datetime | None:
+    """The time of the file that a recorded fingerprint was taken of, where its storage told one."""
+    told = (fingerprint or "").split(" ")[1:2]
+    return datetime.fromisoformat(told[0]) if told and told[0] else None
+
+
 def misnamed(contract: Contract, partition: str) -> list[str]:
     """Files that are probably deliveries of a partition, but whose name denies it: no date, or written otherwise."""
     pattern = pattern_of(contract)

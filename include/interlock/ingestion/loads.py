@@ -29,6 +29,7 @@ from interlock.ingestion.errors import (
     NoRows,
     NotDelivered,
     PartitionDenied,
+    Recalled,
 )
 from interlock.ingestion.landing import (
     Delivery,
@@ -41,6 +42,7 @@ from interlock.ingestion.landing import (
     require_name,
     that_count,
 )
+from interlock.ingestion.recall_marks import recalled_files, require_not_withdrawn
 from interlock.ingestion.records import Known, Records
 from interlock.ingestion.sources import opened
 
@@ -142,9 +144,10 @@ class Loading:
             known = self._records.accepted(partition)
         if not found:
             return [self.absent(partition)]
+        recalled = recalled_files(self._landing, self._contract.dataset)
         results: list[LoadResult] = []
         for delivery in found:
-            if (delivery.file, delivery.fingerprint) in known:
+            if (delivery.file, delivery.fingerprint) in known and delivery.file not in recalled:
                 continue
             results.append(self.load(delivery))
             if results[-1].error is not None:
@@ -216,7 +219,11 @@ class Loading:
                 return self._quarantine(delivery, drifted)
             return self.refuse(delivery.partition, drifted, delivery)
         except DeliveryRefused as refused:
-            return self.refuse(delivery.partition, refused, delivery)
+            return (
+                self._taken_back(delivery, refused)
+                if isinstance(refused, Recalled)
+                else self.refuse(delivery.partition, refused, delivery)
+            )
         except Refused as refused:
             if refused.refusal is not Refusal.OUTDATED:  # the newer one was accepted after the first look
                 raise
@@ -235,6 +242,25 @@ class Loading:
         logger.warning("%s", said)
         return LoadResult(outcome=Outcome.OUTDATED, partition=delivery.partition, file=delivery.file)
 
+    def _taken_back(self, delivery: Delivery, recalled: Recalled) -> LoadResult:
+        """A content that was recalled or quarantined does not come back, nor does it undo what is accepted instead.
+
+        The partition becomes unsafe where that very content is what readers still see, or where nothing is there.
+        """
+        sha256 = recalled.evidence["sha256"]
+        with translated():
+            standing = self._records.standing(delivery)
+            if standing is None or standing == (sha256, False):
+                return self.refuse(delivery.partition, recalled, delivery)
+            outcome = Outcome.REFUSED if standing[0] == sha256 else Outcome.OUTDATED
+            error = {"code": recalled.code, "message": recalled.message, "evidence": recalled.evidence}
+            self._records.write(outcome, delivery.partition, delivery, error=error)
+        logger.warning("refused: %s", recalled.message)
+        return LoadResult(
+            outcome=Outcome.REFUSED, partition=delivery.partition, file=delivery.file, content_hash=sha256,
+            error=recalled,
+        )  # fmt: skip
+
     def _load(self, delivery: Delivery) -> LoadResult:
         require_name(self._contract, delivery)
         require_file(delivery)
@@ -242,6 +268,8 @@ class Loading:
         mark = marks.mark_of(self._landing, delivery, policy)
         if mark is None:
             marks.settle(self._landing, delivery)
+        withdrawn = self._records.withdrawn(delivery.partition)
+        require_not_withdrawn(self._landing, delivery, withdrawn, self._hash)
         known = self._records.newest(delivery.partition, delivery, self._newest_made)
         if known is not None and self._is_same(delivery, mark, known):
             marks.require_match(self._landing, delivery, mark, known.rows, known.content_hash)
@@ -292,10 +320,13 @@ class Loading:
             return False
         if not delivery.is_compressed and delivery.size != known.bytes:
             return False
+        return self._hash(delivery) == known.content_hash
+
+    def _hash(self, delivery: Delivery) -> str:
         with self._landing.opened(delivery) as stream, opened(delivery.file, stream) as source:
             for _ in source.records():
                 pass
-            return source.content.sha256 == known.content_hash
+            return source.content.sha256
 
     def _require_rows_optional(self, delivery: Delivery) -> None:
         if self._contract.delivery is None or self._contract.delivery.empty != "accept":

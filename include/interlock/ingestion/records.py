@@ -34,6 +34,16 @@ class Known(BaseModel):
     needs_gate: bool
 
 
+class Withdrawn(BaseModel):
+    """A content that must not come back by being delivered again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    content_hash: str
+    load_id: int
+    why: str
+
+
 class Records:
     """The records of one feed, written by one run as the loader."""
 
@@ -82,6 +92,25 @@ class Records:
             statement("ingestion/served_delivery.sql"), {"dataset": self._contract.dataset, "partition": partition}
         ).fetchone()
         return row[0] if row else None
+
+    def withdrawn(self, partition: str) -> list[Withdrawn]:
+        """The contents of a partition that were recalled, or quarantined and not released."""
+        rows = self._connection.execute(
+            statement("ingestion/withdrawn_contents.sql"), {"dataset": self._contract.dataset, "partition": partition}
+        )
+        return [Withdrawn(**dict(zip(Withdrawn.model_fields, row, strict=True))) for row in rows]
+
+    def standing(self, delivery: Delivery) -> tuple[str, bool] | None:
+        """The content that is accepted in a delivery's place, and whether it is out of sight; None without any."""
+        delivered_on, sequence = delivery.increment
+        row = self._connection.execute(
+            statement("ingestion/standing_content.sql"),
+            {
+                "dataset": self._contract.dataset, "partition": delivery.partition,
+                "delivered_on": delivered_on, "sequence": sequence,
+            },
+        ).fetchone()  # fmt: skip
+        return (row[0], row[1]) if row else None
 
     def write(
         self,

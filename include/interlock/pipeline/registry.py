@@ -1,4 +1,4 @@
-"""Contracts and lineage of this checkout, made known to the database before anything runs.
+"""Contracts, lineage and what stands on them in this checkout, made known to the database before anything runs.
 
 A contract whose blocking clauses changed would let old verdicts stand for new promises; so it is
 activated on its own, after what it covers was judged again, and a run refuses to do it in passing.
@@ -47,6 +47,7 @@ def definition(contract: Contract) -> dict[str, Any]:
         "window_partitions": contract.window,
         "lease": f"{int(contract.lease.total_seconds())} seconds",
         "owner": contract.owner,
+        "criticality": contract.criticality.value,
         "contract_version": contract.version,
         "content_digest": contract.content_digest,
         "clause_digest": clause_digest(checks),
@@ -55,7 +56,7 @@ def definition(contract: Contract) -> dict[str, Any]:
 
 
 def register(catalog: Catalog, actor: str, *, is_whole: bool = True) -> list[str]:
-    """Make every contract that is new or changed known, and the lineage; return the names that were written.
+    """Make known what is new or changed of contracts, lineage, consumers and metrics; return the datasets written.
 
     `is_whole` says that the catalog is that of the checkout, so that what it lacks is gone.
 
@@ -94,7 +95,15 @@ def write(
     active = connection.execute(statement("pipeline/registered_edges.sql").encode()).fetchall()
     if {tuple(edge.values()) for edge in edges} != set(active):
         connection.execute("select interlock.register_lineage(%s)", [Jsonb(edges)])
+    _write_dependents(connection, lineage)
     return [item["name"] for item in new]
+
+
+def _write_dependents(connection: Connection, lineage: Lineage) -> None:
+    dependents = [dependent.model_dump() for dependent in lineage.dependents]
+    known = connection.execute(statement("pipeline/registered_dependents.sql").encode()).fetchall()
+    if {tuple(item.values()) for item in dependents} != {(*row[:-1], tuple(row[-1])) for row in known}:
+        connection.execute("select interlock.register_dependents(%s)", [Jsonb(dependents)])
 
 
 def _require_contracts(catalog: Catalog, known: dict[str, Known]) -> None:

@@ -60,6 +60,17 @@ class Freshness(BaseModel):
     sla_seconds: float | None
 
 
+class Waiver(BaseModel):
+    """The permission of one named consumer to read in `waived.<dataset>` what is not safe. It makes nothing safe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    consumer: str
+    expires_at: datetime
+    reason: str
+    action: int
+
+
 class Answer(BaseModel):
     """The answer to "is it safe?". Without a partition it speaks for the dataset's window and freshness."""
 
@@ -76,7 +87,7 @@ class Answer(BaseModel):
     as_of: datetime
     valid_until: datetime | None
     freshness: Freshness
-    waiver: dict[str, Any] | None
+    waiver: Waiver | None
     bootstrapped: bool
     warnings: int
     clock_offset_seconds: float | None

@@ -42,6 +42,20 @@ class Trouble(BaseModel):
     reason: str
 
 
+class Standstill(BaseModel):
+    """A domain, or one dataset of it, in which nothing runs (`paused`), or nothing but people act (`frozen`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    what: str
+    domain: str
+    dataset: str | None
+    since: datetime
+    by: str
+    reason: str
+    action_id: int
+
+
 class Matrix(BaseModel):
     """Datasets by partitions at one instant. `days` are those shown one by one, oldest first, gaps included."""
 
@@ -50,6 +64,7 @@ class Matrix(BaseModel):
     days: tuple[str, ...]
     rows: tuple[Row, ...]
     troubles: tuple[Trouble, ...]
+    standstills: tuple[Standstill, ...]
     as_of: datetime | None
     clock_offset_seconds: float | None
 
@@ -58,6 +73,11 @@ def matrix(domain: str | None = None, days: int = 14) -> Matrix:
     """The newest `days` days of every dataset (of one domain, where given), and the history before them as counts."""
     with translated(), connect(Role.CONSUMER, autocommit=True) as connection:
         found = connection.execute(statement("safety/matrix.sql").encode(), {"domain": domain, "days": days}).fetchall()
+        still = connection.execute(
+            b"select what, domain, dataset, since, by, reason, action_id from interlock.standstill"
+            b" where %(domain)s::text is null or domain in (%(domain)s, '*') order by since",
+            {"domain": domain},
+        ).fetchall()
     names = [(row[0], row[1], row[2]) for row in found]
     states: dict[str, dict[str, State]] = defaultdict(dict)
     earlier: dict[str, dict[State, int]] = defaultdict(dict)
@@ -78,6 +98,7 @@ def matrix(domain: str | None = None, days: int = 14) -> Matrix:
             for name in dict.fromkeys(names)
         ),
         troubles=tuple(troubles),
+        standstills=tuple(Standstill(**dict(zip(Standstill.model_fields, row, strict=True))) for row in still),
         as_of=max((row[-2] for row in found), default=None),
         clock_offset_seconds=next((float(row[-1]) for row in found if row[-1] is not None), None),
     )

@@ -1,4 +1,4 @@
-"""Who reads whom, and which partitions of it: from dbt's manifest and the contracts, never by hand.
+"""Who reads whom, which partitions of it, and what stands on it: from dbt's manifest and contracts, never by hand.
 
 Models that carry no contract (ephemeral steps, the time spine) are looked through, so that an edge
 always joins two datasets.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,6 +37,18 @@ class Edge(BaseModel):
     reopens: bool = True
 
 
+class Dependent(BaseModel):
+    """What stands on datasets without being one: a consumer (what dbt calls an exposure) or a metric."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["consumer", "metric"]
+    name: str
+    owner: str | None = None
+    contact: str | None = None
+    datasets: tuple[str, ...]
+
+
 class Lineage:
     """The edges between the datasets of a catalog, the order to build them in, and the digest of their code."""
 
@@ -60,6 +72,25 @@ class Lineage:
                 f"These datasets wait for each other, none can be built first: {', '.join(error.args[1])}.",
                 fix="Take one of the checks that compare them with each other out of its contract.",
             ) from error
+
+    @property
+    def dependents(self) -> tuple[Dependent, ...]:
+        """The consumers and the metrics of the project, with the datasets that each stands on."""
+        consumers = (
+            Dependent(
+                kind="consumer",
+                name=exposure.name,
+                owner=exposure.owner.name,
+                contact=_contact(exposure.owner.email),
+                datasets=tuple(sorted(self._stands_on(exposure.unique_id))),
+            )
+            for exposure in self._manifest.exposures.values()
+        )
+        metrics = (
+            Dependent(kind="metric", name=metric.name, datasets=tuple(sorted(self._stands_on(metric.unique_id))))
+            for metric in self._manifest.metrics.values()
+        )
+        return (*consumers, *metrics)
 
     def upstream(self, dataset: str) -> tuple[Edge, ...]:
         """The edges into a dataset."""
@@ -125,6 +156,13 @@ class Lineage:
             names |= {node.name} if self._is_dataset(parent) else self._parents(parent)
         return names
 
+    def _stands_on(self, unique_id: str) -> set[str]:
+        """Names of the datasets below a consumer or a metric, through the metrics and models that are none."""
+        node = self._manifest.expect(unique_id)
+        if self._is_dataset(unique_id):
+            return {node.name}
+        return set[str]().union(*(self._stands_on(below) for below in node.depends_on_nodes))
+
     def _compared(self, contract: Contract) -> set[str]:
         """Datasets that a contract's checks look at: inputs too, for a gate sees only what was built or pinned."""
         named = {str(check.arguments["dataset"]) for check in checks_of(contract) if "dataset" in check.arguments}
@@ -150,3 +188,7 @@ class Lineage:
                     )
                 )
         return edges
+
+
+def _contact(email: str | list[str] | None) -> str | None:
+    return ", ".join(email) if isinstance(email, list) else email

@@ -26,6 +26,7 @@ STATE_TABLES = (
     "rebuild",
     "input",
     "pin",
+    "waiver",
 )
 
 

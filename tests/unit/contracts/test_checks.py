@@ -12,6 +12,7 @@ from interlock.contracts.clauses import clause_check, expectation_check
 from interlock.contracts.implementations import Aggregate
 from interlock.contracts.loading import checks_of, load_contracts
 from interlock.contracts.physical_types import canonical_type
+from interlock.pipeline.registry import definition
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -121,6 +122,18 @@ def test_an_expectation_about_a_share_or_about_several_rows_is_judged_partition_
     assert scope("expect_column_values_to_be_in_set", value_set=[1], mostly=0.9) is Scope.PARTITION
     assert scope("expect_column_values_to_be_unique") is Scope.PARTITION
     assert scope("expect_column_mean_to_be_between", min_value=1) is Scope.PARTITION
+
+
+def test_a_criticality_is_content_and_no_clause(project: Project) -> None:
+    def known() -> dict[str, Any]:
+        return definition(load_contracts(project.root / "include" / "contracts")["stg_shop__orders"])
+
+    before = known()
+    project.change_custom("stg_shop__orders", "criticality", "highest")
+    after = known()
+    assert (before["criticality"], after["criticality"]) == ("normal", "highest")
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"criticality", "content_digest"}
 
 
 def test_wording_and_warnings_do_not_change_the_digest_of_what_blocks() -> None:

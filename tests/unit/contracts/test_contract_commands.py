@@ -70,12 +70,14 @@ def test_lint_records_new_versions_when_asked(checkout: Project) -> None:
 def test_show_says_in_words_what_a_dataset_promises(checkout: Project) -> None:
     decided = {"finding": "Amounts [sic] are 1 or 2.", "decision": "An enum.", "reason": "There are two prices."}
     checkout.change_custom("stg_shop__orders", "decisions", [decided])
+    checkout.change_custom("stg_shop__orders", "criticality", "highest")
     result = run("show", "stg_shop__orders")
     assert result.exit_code == 0
     for words in (
         "stg_shop__orders 1.0.0",
         "a day, by the column order_date",
         "at most 2 days late",
+        "highest",
         "order_date, order_no",
         "customer.exists_in.stg_shop__customers",
         "row count as in orders",

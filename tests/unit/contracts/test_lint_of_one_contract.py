@@ -293,6 +293,15 @@ def test_a_lease_that_is_no_duration_is_a_problem(project: Project, lease: Any) 
     assert project.problem().found == f"{lease!r} is no duration"
 
 
+@pytest.mark.parametrize("word", ["tremendous", "HIGH", "", 3, ["high"]])
+def test_a_criticality_that_is_no_word_of_the_list_is_a_problem(project: Project, word: Any) -> None:
+    project.change_custom("orders", "criticality", word)
+    problem = project.problem()
+    assert problem.where == "customProperties[interlock.criticality]"
+    assert "'low', 'normal', 'high' or 'highest'" in problem.found
+    assert repr(word) in problem.found
+
+
 def test_a_feed_that_does_not_say_how_it_is_delivered_is_a_problem(project: Project) -> None:
     project.write(project.file("orders"), project.contract("orders", "raw", [project.key("order_no", 1)]))
     assert ("customProperties[interlock.delivery]", "missing") in {(p.where, p.found) for p in project.problems()}

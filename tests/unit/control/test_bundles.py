@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from tests.unit.control.conftest import POLICIES
 
-from interlock.control.bundles import Bundle, BundleInvalid, archive, load_bundle
+from interlock.control.bundles import Bundle, BundleInvalid, archive, bundle_of, load_bundle
 from interlock.control.cases import load_cases
+from interlock.control.decisions import PolicyInvalid
 from interlock.control.rego import RegoEngine
 
 
@@ -39,6 +40,16 @@ def test_another_number_is_another_revision(bundle: Bundle, copied: Path):
 def test_another_name_is_another_revision(bundle: Bundle, copied: Path):
     (copied / "interlock" / "actions" / "kinds.rego").rename(copied / "interlock" / "actions" / "sorts.rego")
     assert load_bundle(copied).revision != bundle.revision
+
+
+def test_the_contents_alone_make_the_same_bundle(bundle: Bundle):
+    assert bundle_of(bundle.revision, dict(reversed(bundle.contents.items()))) == bundle
+
+
+def test_contents_that_are_not_those_of_their_revision_are_no_bundle(bundle: Bundle):
+    limits = bundle.contents["interlock/limits/data.yaml"].replace("168", "169")
+    with pytest.raises(PolicyInvalid, match="changed since"):
+        bundle_of(bundle.revision, bundle.contents | {"interlock/limits/data.yaml": limits})
 
 
 def test_everything_that_is_wrong_is_said_at_once(copied: Path):

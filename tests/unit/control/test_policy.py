@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.unit.control.conftest import POLICIES
 
 from interlock.control.bundles import Bundle
 from interlock.control.cases import Case, Verdict, run_cases
-from interlock.control.decisions import Engine, Outcome, PolicyUnavailable
-from interlock.control.policy import Policy, decide
+from interlock.control.decisions import Engine, Outcome, PolicyInvalid, PolicyUnavailable
+from interlock.control.policy import Policy, require_usable
 from interlock.control.questions import Question
 from interlock.control.rego import RegoEngine
-from interlock.settings import settings
 
 
 def paths(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -136,31 +132,20 @@ def test_a_name_with_quotes_or_control_characters_is_no_question(cases: dict[str
         ask_document(document | {"blast_radius": document["blast_radius"] | {"consumers": [name]}})
 
 
-def test_a_bundle_that_changes_is_read_again_and_a_broken_one_refuses(
-    cases: dict[str, Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    root = tmp_path / "project"
-    shutil.copytree(POLICIES, root / "include" / "policies")
-    monkeypatch.setenv("INTERLOCK_ROOT", str(root))
-    settings.cache_clear()
-    question = ask(cases["as wide as the limit is still narrow"])
-    first = decide(question)
-    limits = root / "include" / "policies" / "interlock" / "limits" / "data.yaml"
-    limits.write_text(limits.read_text().replace("partitions_without_person: 20", "partitions_without_person: 5"))
-    second = decide(question)
-    limits.write_text("a: [\n")
-    third = decide(question)
-    assert (first.allow, second.allow, third.allow) == (True, False, False)
-    assert second.revision not in {first.revision, ""}
-    assert (third.revision, third.reasons[0].code) == ("", "policy_unavailable")
-    assert "data.yaml" in third.failure
+def test_the_shipped_policy_lets_people_replace_it(bundle: Bundle):
+    require_usable(bundle)
 
 
-def test_the_settings_choose_the_server(cases: dict[str, Case], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("INTERLOCK_OPA_URL", "http://127.0.0.1:1")
-    settings.cache_clear()
-    decision = decide(ask(cases["as wide as the limit is still narrow"]))
-    assert (decision.allow, decision.engine) == (False, "opa")
+def test_a_policy_that_people_could_never_replace_may_not_become_active(bundle: Bundle):
+    kinds = bundle.modules["interlock/actions/kinds.rego"].replace("activate_policy", "put_policy")
+    locked = bundle.model_copy(update={"modules": bundle.modules | {"interlock/actions/kinds.rego": kinds}})
+    with pytest.raises(PolicyInvalid, match="could never be replaced"):
+        require_usable(locked)
+
+
+def test_a_policy_that_does_not_compile_may_not_become_active(written: Callable[..., Bundle]):
+    with pytest.raises(PolicyInvalid, match=r"decision\.rego:4"):
+        require_usable(written('package interlock.actions\n\ndecision := {"a": 1} if {\n\tinput.a == \n}\n'))
 
 
 def test_an_engine_that_fails_in_a_way_that_nobody_foresaw_refuses(bundle: Bundle, cases: dict[str, Case]):

@@ -32,14 +32,6 @@ def run(*arguments: str):
     return CliRunner().invoke(app, ["policy", *arguments])
 
 
-def test_the_rules_are_shown_in_words_with_their_numbers(policies: Path):
-    ended = run("show")
-    assert ended.exit_code == 0
-    assert load_bundle(policies).revision in ended.output
-    assert "Nothing automatic while a domain is frozen" in ended.output
-    assert "two_persons_beyond_hours: 168" in ended.output
-
-
 def test_every_rule_that_refuses_or_demands_has_its_words():
     for module in load_bundle(POLICIES).modules.values():
         rules = module.count("\ndenials contains") + module.count("\ndemands contains")

@@ -14,9 +14,9 @@ from typing import Any
 
 import psutil
 import pytest
+from tests.unit.control.conftest import POLICIES
 
 from interlock.control import rego
-from interlock.control.bundles import Bundle
 from interlock.control.cases import Case
 from interlock.control.decisions import Decision, PolicyUnavailable
 from interlock.control.policy import Policy
@@ -165,14 +165,14 @@ def test_many_threads_get_their_own_answers(policy: Policy, cases: dict[str, Cas
     assert wrong == []
 
 
-def test_a_fork_has_a_child_of_its_own_and_leaves_its_parents_alone(bundle: Bundle):
+def test_a_fork_has_a_child_of_its_own_and_leaves_its_parents_alone():
     """As Airflow does it: a process with a warm engine forks, and both ask."""
     script = f"""
 import os, sys
 from pathlib import Path
 from interlock.control.bundles import load_bundle
 from interlock.control.rego import RegoEngine
-engine = RegoEngine(load_bundle(Path({str(bundle.folder)!r})))
+engine = RegoEngine(load_bundle(Path({str(POLICIES)!r})))
 engine.start()
 own = engine._child._process.pid
 answers = [engine.evaluate({{}})["outcome"]]

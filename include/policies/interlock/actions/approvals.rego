@@ -26,6 +26,12 @@ demands contains {
 is_ordinary if input.blast_radius.criticality in limits.ordinary_criticalities
 
 # METADATA
+# title: A freeze touches no data, however much there is in the domain
+is_narrow if input.action.kind == "freeze_domain"
+
+is_ordinary if input.action.kind == "freeze_domain"
+
+# METADATA
 # title: Nothing irreversible happens without a person
 demands contains {
 	"approvals": 1,
@@ -97,13 +103,18 @@ decides_over(actor, domain) if domain in actor.domains
 decides_over(actor, _) if "*" in actor.domains
 
 # METADATA
-# title: Only people approve, in their domains, after the proposal and not long ago; each counts once
+# title: Only people approve, for themselves, in their domains, after the proposal and not long ago; each counts once
 approvers contains lower(approval.actor.name) if {
 	some approval in input.approvals
-	approval.actor.kind == "person"
+	is_by_person_alone(approval)
 	is_entitled(approval.actor, "approve")
 	is_timely(approval)
 	is_of_other_or_may_be_own(approval)
+}
+
+is_by_person_alone(approval) if {
+	approval.actor.kind == "person"
+	is_null(approval.actor.on_behalf_of)
 }
 
 is_timely(approval) if {
@@ -146,10 +157,10 @@ missing_approvals contains {
 
 uncounted_approvals contains {
 	"code": "approval_not_counted",
-	"message": sprintf("The approval of %s does not count: only people approve.", [approval.actor.name]),
+	"message": sprintf("The approval of %s does not count: only people approve, and for themselves.", [approval.actor.name]),
 } if {
 	some approval in input.approvals
-	approval.actor.kind != "person"
+	not is_by_person_alone(approval)
 }
 
 uncounted_approvals contains {

@@ -126,20 +126,34 @@ denials contains {
 } if count(collapses_into) > 0
 
 collapses_into contains object.get(earlier, "id", "") if {
-	not is_by_person
-	some earlier in input.recent
-	not is_unrelated(earlier)
+	some earlier in same_before
+	not is_past(earlier)
 }
+
+is_past(earlier) if earlier.state in {"rejected", "expired", "failed", "rolled_back", "invalidated"}
+
+is_past(earlier) if input.time - earlier.at > limits.collapse_minutes * 60
+
+# METADATA
+# title: What was undone is not done again by itself from the same fact
+demands contains {
+	"approvals": 1,
+	"code": "undone_before",
+	"message": "An earlier action of this kind that answered the same fact was undone: a person decides.",
+} if count(undone_before) > 0
+
+undone_before := [earlier | some earlier in same_before; not is_standing(earlier)]
+
+is_standing(earlier) if earlier.state != "rolled_back"
+
+# What was proposed without a person, of the same kind, from the same fact and about all of this.
+same_before := [earlier | not is_by_person; some earlier in input.recent; not is_unrelated(earlier)]
 
 is_unrelated(earlier) if earlier.kind != input.action.kind
 
 is_unrelated(earlier) if earlier.covers_this == false
 
 is_unrelated(earlier) if earlier.proposed_by == "person"
-
-is_unrelated(earlier) if earlier.state in {"rejected", "expired", "failed", "rolled_back", "invalidated"}
-
-is_unrelated(earlier) if input.time - earlier.at > limits.collapse_minutes * 60
 
 is_unrelated(earlier) if {
 	is_string(earlier.root)

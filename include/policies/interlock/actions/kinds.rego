@@ -33,12 +33,24 @@ kind_approvals := 1 if input.action.kind == "reinstate_partition"
 kind_approvals := 0 if input.action.kind == "rerun_partition"
 
 # METADATA
+# title: Calling off a rerun waits for nobody
+kind_approvals := 0 if input.action.kind == "cancel_rerun"
+
+# METADATA
 # title: A waiver needs one person
 kind_approvals := 1 if input.action.kind == "waive"
 
 # METADATA
 # title: Revoking a waiver waits for nobody
 kind_approvals := 0 if input.action.kind == "revoke_waiver"
+
+# METADATA
+# title: Freezing a domain waits for nobody; it only takes away what may happen without a person
+kind_approvals := 0 if input.action.kind == "freeze_domain"
+
+# METADATA
+# title: Unfreezing a domain needs one person
+kind_approvals := 1 if input.action.kind == "unfreeze_domain"
 
 # METADATA
 # title: Activating another policy needs one person who did not propose it

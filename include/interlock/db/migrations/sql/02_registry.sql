@@ -4,6 +4,7 @@ create schema staged authorization interlock_owner;
 create schema curated authorization interlock_owner;
 create schema versions authorization interlock_owner;
 create schema safe authorization interlock_owner;
+create schema waived authorization interlock_owner;
 grant usage on schema safe to interlock_consumer, interlock_developer, interlock_operator, interlock_auditor;
 grant usage on schema versions to interlock_gate;
 grant usage on schema staged, curated to interlock_reader;
@@ -44,6 +45,7 @@ create table interlock.dataset (
   lease interval not null,
   lease_until timestamptz,
   owner text not null,
+  criticality text not null default 'normal' check (criticality in ('low', 'normal', 'high', 'highest')),
   contract_version text not null,
   content_digest text not null,
   clause_digest text not null,
@@ -386,6 +388,7 @@ begin
     d.name, interlock.column_list(d.columns, false), d.layer, d.dataset_id);
   execute format('alter view safe.%I owner to interlock_reader', d.name);
   execute format('grant select on safe.%I to interlock_consumer, interlock_developer, interlock_operator, interlock_auditor', d.name);
+  perform interlock.create_waived_view(d);
 end;
 $$;
 
@@ -410,16 +413,16 @@ begin
 
   insert into interlock.dataset as d (
     name, domain, layer, grain, partition_column, is_increment, columns, on_gate_failure, freshness, window_partitions, lease,
-    owner, contract_version, content_digest, clause_digest, clauses, registered_by)
+    owner, criticality, contract_version, content_digest, clause_digest, clauses, registered_by)
   select
     r.name, r.domain, r.layer, r.grain, r.partition_column, coalesce(r.is_increment, false), r.columns, r.on_gate_failure,
-    r.freshness, coalesce(r.window_partitions, 1), r.lease, r.owner, r.contract_version, r.content_digest, r.clause_digest,
-    r.clauses, actor
+    r.freshness, coalesce(r.window_partitions, 1), r.lease, r.owner, coalesce(r.criticality, 'normal'), r.contract_version,
+    r.content_digest, r.clause_digest, r.clauses, actor
   from jsonb_populate_record(null::interlock.dataset, definition) as r
   on conflict (name) do update set
     on_gate_failure = excluded.on_gate_failure, freshness = excluded.freshness, window_partitions = excluded.window_partitions,
-    lease = excluded.lease, owner = excluded.owner, contract_version = excluded.contract_version,
-    content_digest = excluded.content_digest, clause_digest = excluded.clause_digest, clauses = excluded.clauses,
+    lease = excluded.lease, owner = excluded.owner, criticality = excluded.criticality,
+    contract_version = excluded.contract_version, content_digest = excluded.content_digest, clause_digest = excluded.clause_digest, clauses = excluded.clauses,
     registered_at = pg_catalog.now(), registered_by = excluded.registered_by
   returning * into new;
 

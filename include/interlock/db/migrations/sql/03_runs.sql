@@ -160,6 +160,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   admitted interlock.run;
 begin
+  perform interlock.require_running(admit_run.domain);
   insert into interlock.run as r (run_key, domain, partitions, trigger, actor, token, started_at)
   values (admit_run.run_key, admit_run.domain, admit_run.partitions, admit_run.trigger, admit_run.actor, 0,
     clock_timestamp() - coalesce(preparing, '0'))
@@ -205,6 +206,7 @@ declare
 begin
   -- Not against what only refers to the run: an earlier attempt that was stopped in the middle of a write does.
   select * into strict running from interlock.run r where r.run_id = start_phase.run_id for no key update;
+  perform interlock.require_running(running.domain);
   token := interlock.take_claims(
     running, lease, (select c.backend_pid from interlock.claim c where c.run_id = running.run_id limit 1));
   insert into interlock.phase (run_id, phase, state) values (running.run_id, start_phase.phase, 'started')

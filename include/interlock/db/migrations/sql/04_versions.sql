@@ -133,11 +133,15 @@ create table interlock.partition (
   published_at timestamptz,
   published_by bigint references interlock.run,
   withdrawn_at timestamptz,
+  withdrawn_version bigint references interlock.version,
   open_causes integer not null default 0 check (open_causes >= 0),
   primary key (dataset_id, partition),
   check ((version is null) = (verdict_id is null)),
+  check ((withdrawn_at is null) = (withdrawn_version is null)),
   check (starts_on is not distinct from interlock.starts_on(partition))
 ) with (fillfactor = 50);
+comment on column interlock.partition.withdrawn_version is
+  'What was taken out of sight: the served version; of increments, one of the loads that are served together.';
 comment on column interlock.partition.lies_in is 'The table of the served version that holds the rows of this day.';
 comment on column interlock.partition.attachment is 'The number under which that table was attached: see `known_attachments`.';
 comment on column interlock.partition.open_causes is 'Counted by a trigger on the causes, so that readers need not.';

@@ -35,7 +35,7 @@ create table interlock.cause (
   cause_id bigint generated always as identity primary key,
   dataset_id integer not null references interlock.dataset,
   partition text not null,
-  code text not null check (code in ('delivery_refused', 'not_delivered', 'build_failed', 'gate_failed', 'input_unsafe', 'input_replaced', 'was_retired')),
+  code text not null check (code in ('delivery_refused', 'not_delivered', 'build_failed', 'gate_failed', 'input_unsafe', 'input_replaced', 'was_retired', 'quarantined')),
   message text not null,
   clears text not null,
   evidence jsonb not null default '{}',
@@ -130,6 +130,17 @@ return case when d.retired_at is not null then jsonb_build_object(
     to_char(d.retired_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI'), d.retired_because),
   'clears', format('Its contract, and `interlock contract restore %s`.', d.name)) end;
 
+-- The newest waiver of a served version, if there is one. A function of its own, planned where something is not safe alone.
+create function interlock.waiver_of(of_version bigint, of_partition text) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  return (
+    select jsonb_build_object('consumer', w.consumer, 'expires_at', w.expires_at, 'reason', w.reason, 'action', w.action_id)
+    from interlock.waived_partition w where w.version = of_version and w.partition = of_partition
+    order by w.waiver_id desc limit 1);
+end;
+$$;
+
 create view interlock.safety as
 select
   d.name as dataset, p.partition, s.state, s.state in ('safe', 'rebuilding') as safe,
@@ -164,7 +175,7 @@ select
   interlock.now() as as_of, d.lease_until as valid_until,
   jsonb_build_object(
     'last_partition', f.last_partition, 'lag_seconds', f.lag_seconds, 'sla_seconds', extract(epoch from d.freshness)) as freshness,
-  null::jsonb as waiver,
+  case when s.state not in ('safe', 'rebuilding') then interlock.waiver_of(p.version, p.partition) end as waiver,
   (select extract(epoch from k.offset_from_real) from interlock.clock k) as clock_offset_seconds,
   d.domain, d.layer
 from interlock.partition p
@@ -243,7 +254,7 @@ begin
   where s.dataset = d.name and interlock.starts_on(s.partition) > newest - d.window_partitions;
   answer := coalesce(parts -> 0, interlock.ask(d.name, to_char(coalesce(newest, current_date), 'YYYY-MM-DD')));
   answer := answer || jsonb_build_object(
-    'partition', null, 'version', null, 'verdict_id', null,
+    'partition', null, 'version', null, 'verdict_id', null, 'waiver', null,
     'state', case when parts @> '[{"state": "rebuilding"}]' then 'rebuilding' else 'safe' end, 'safe', true,
     'bootstrapped', coalesce(parts @> '[{"bootstrapped": true}]', false),
     'warnings', (select coalesce(sum((s ->> 'warnings')::integer), 0) from jsonb_array_elements(parts) s),

@@ -23,6 +23,7 @@ begin
       raise exception 'version % is not a sealed candidate of partition %', chosen, part using errcode = 'IL008';
     end if;
     perform interlock.require_claim(publish.run_id, publish.token, part, d.domain);
+    perform interlock.require_running(d.domain, d.dataset_id);
     verdict := interlock.require_verdict(d, part, chosen);
     perform interlock.require_inputs(d, part, chosen);
     select * into was from interlock.partition p where p.dataset_id = d.dataset_id and p.partition = part;
@@ -44,12 +45,12 @@ begin
     from interlock.version_table t
     where t.version = chosen and t.attached_at is null
       and (t.bucket is null or t.bucket = date_trunc('month', interlock.starts_on(part))::date);
+    update interlock.load l set state = 'accepted' where d.layer = 'raw' and l.load_id = chosen;
     perform interlock.serve(running, d, part, verdict);
     if d.is_increment then
       perform interlock.name_missing(publish.run_id, d, part);
     end if;
     if d.layer = 'raw' then
-      update interlock.load l set state = 'accepted' where l.load_id = chosen;
       insert into interlock.watermark as w (dataset_id, partition, load_id) values (d.dataset_id, part, chosen)
       on conflict (dataset_id) do update set partition = excluded.partition, load_id = excluded.load_id, moved_at = default
       where excluded.partition >= w.partition;
@@ -149,6 +150,11 @@ begin
 end;
 $$;
 
+-- An increment that was taken out of sight is still among the loads that are served, until it is delivered again.
+create function interlock.stays_withdrawn(d interlock.dataset, withdrawn bigint, up_to bigint) returns boolean
+language sql stable
+return d.is_increment and withdrawn is not null and not interlock.is_replaced(withdrawn, up_to);
+
 -- Moves the pointer, renews the lease, and closes what was open against the partition.
 create function interlock.serve(running interlock.run, d interlock.dataset, part text, verdict interlock.verdict) returns void
 language plpgsql as $$
@@ -157,12 +163,16 @@ begin
   values (d.dataset_id, part, interlock.starts_on(part), verdict.version, verdict.verdict_id, clock_timestamp(), running.run_id)
   on conflict (dataset_id, partition) do update set
     version = excluded.version, verdict_id = excluded.verdict_id, published_at = excluded.published_at,
-    published_by = excluded.published_by, withdrawn_at = null;
+    published_by = excluded.published_by,
+    withdrawn_at = case when interlock.stays_withdrawn(d, p.withdrawn_version, verdict.version) then p.withdrawn_at end,
+    withdrawn_version = case when interlock.stays_withdrawn(d, p.withdrawn_version, verdict.version) then p.withdrawn_version end;
   -- Not each time: a row that every query of the dataset reads should not gather dead versions.
   update interlock.dataset x set lease_until = interlock.now() + x.lease
   where x.dataset_id = d.dataset_id and (x.lease_until is null or x.lease_until < interlock.now() + x.lease * 0.99);
   update interlock.cause c set cleared_at = clock_timestamp(), cleared_by = running.run_id
   where c.dataset_id = d.dataset_id and c.partition = part and c.cleared_at is null
+    and not (c.code = 'quarantined' and exists (
+      select from interlock.partition p where p.dataset_id = d.dataset_id and p.partition = part and p.withdrawn_at is not null))
     -- An increment says nothing about another one that is missing, nor about what was refused after it had come.
     and not (d.is_increment and c.code in ('delivery_refused', 'gate_failed') and interlock.is_increment_missing(d.dataset_id, part))
     and not (d.is_increment and c.code = 'delivery_refused' and c.opened_at > (
@@ -220,46 +230,6 @@ begin
   execute format('alter table %s attach partition versions.%I for values in (%s)', parent, table_name, version);
   update interlock.version_table t set attached_at = clock_timestamp(), attachment = interlock.number_attachment()
   where t.version = attach.version and t.table_name = attach.table_name;
-end;
-$$;
-
--- Serves an earlier version of a partition again: it must still carry a passing verdict under the contract as it is now,
--- and what it was built from must be what is served now.
-create function interlock.serve_version(of_dataset text, of_partition text, wanted bigint, actor text, reason text) returns void
-language plpgsql security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
-declare
-  d interlock.dataset;
-  chosen interlock.verdict;
-  was bigint;
-begin
-  perform interlock.decide_alone();
-  select * into strict d from interlock.dataset where dataset_id = interlock.dataset_id_of(of_dataset);
-  select * into chosen from interlock.verdict x where x.version = wanted and x.dataset_id = d.dataset_id and x.partition = of_partition
-  order by x.verdict_id desc limit 1;
-  if chosen.outcome is distinct from 'passed' or chosen.clause_digest <> d.clause_digest
-    or not exists (
-      select from interlock.event e where e.dataset_id = d.dataset_id and e.partition = of_partition and e.kind = 'published'
-        and (e.payload ->> 'version')::bigint = wanted) then
-    raise exception 'version % of "%" partition % cannot be served: it has no passing verdict or was never published',
-      wanted, of_dataset, of_partition using errcode = 'IL008';
-  end if;
-  if exists (select from interlock.stale_inputs(d.dataset_id, of_partition, wanted))
-    or exists (
-      select from interlock.input i where i.version = wanted and i.partition = of_partition
-        and not interlock.is_partition_safe(i.input_id, i.input_partition)) then
-    raise exception 'version % of "%" partition % cannot be served: what it was built from is not what is served and safe now',
-      wanted, of_dataset, of_partition using errcode = 'IL006', hint = 'Roll back its inputs first.';
-  end if;
-  select p.version into was from interlock.partition p where p.dataset_id = d.dataset_id and p.partition = of_partition;
-  update interlock.partition p set version = wanted, verdict_id = chosen.verdict_id, published_at = clock_timestamp(), withdrawn_at = null
-  where p.dataset_id = d.dataset_id and p.partition = of_partition;
-  update interlock.cause c set cleared_at = clock_timestamp()
-  where c.dataset_id = d.dataset_id and c.partition = of_partition and c.cleared_at is null;
-  perform interlock.tell_cleared(d.dataset_id, of_partition);
-  perform interlock.reopen_dependants(null, d.dataset_id, d.name, of_partition, wanted, '{}');
-  insert into interlock.event (kind, dataset_id, partition, actor, payload)
-  values ('rolled_back', d.dataset_id, of_partition, serve_version.actor,
-    jsonb_build_object('version', wanted, 'replaces', was, 'reason', reason));
 end;
 $$;
 

@@ -16,7 +16,7 @@ grant select on interlock.safety to interlock_consumer, interlock_developer, int
 grant select on all tables in schema interlock to interlock_operator, interlock_auditor, interlock_loader, interlock_gate, interlock_publisher, interlock_builder;
 
 grant execute on function interlock.register_dataset, interlock.register_lineage, interlock.set_clock, interlock.clear_clock,
-  interlock.admit_run, interlock.refuse_run, interlock.start_phase, interlock.end_phase, interlock.finish_run, interlock.serve_version, interlock.renew_leases,
+  interlock.admit_run, interlock.refuse_run, interlock.start_phase, interlock.end_phase, interlock.finish_run, interlock.renew_leases,
   interlock.mark_notices_sent, interlock.record_rebuild_attempt, interlock.request_late, interlock.dataset_id_of, interlock.is_held, interlock.rows_of
 to interlock_operator;
 grant execute on function interlock.begin_load, interlock.finish_load, interlock.record_delivery, interlock.refuse_delivery, interlock.current_load,

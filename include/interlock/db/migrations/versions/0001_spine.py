@@ -29,6 +29,14 @@ FILES = (
     "13_row_quarantine",
     "14_audit",
     "15_retirement",
+    "16_radius",
+    "17_actions",
+    "18_effects",
+    "19_waivers",
+    "20_credentials",
+    "21_policy",
+    "22_findings",
+    "23_airflow_pauses",
 )
 
 

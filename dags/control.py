@@ -1,0 +1,87 @@
+"""
+# Control
+
+**What.** Every minute `interlock_control` takes every control action further that can go further: what nobody
+answered in time expires, what was approved and not executed is carried out, and rules answer facts that were reported
+meanwhile. It sets the pauses in Airflow that stand beside the platform's own, and sees that for each action that
+waits for people one question is open here: a run of `interlock_approval`, to be answered under *Required Actions*,
+with a reason. The same answer may be given at the command line (`interlock action approve 17`); who is first has
+answered, and the other question is closed.
+
+These DAGs are never paused: an approval that was given would not be carried out. A sweep, or maintenance, starts them
+again.
+
+**Who may answer.** Whose Airflow login was given the right: `interlock token create --airflow-login`. What somebody
+else answers does not count: that run is red, and the question is asked again. By hand, for one action:
+
+    {"action": 17}
+
+**When it is red.** `take_further`: the database or the policy could not be asked, and the log says why.
+`tell_airflow`: Airflow's API could not be called as the platform's user (INTERLOCK_AIRFLOW_URL); approvals at the
+command line go on. `record` of a question: the answer did not count.
+
+**What a rerun does.** The same again; what was done stays done.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import Param, dag, task
+
+from interlock.operators.approvals import ASK, DAG_ID, AskOperator
+
+COMMON = {
+    "doc_md": __doc__,
+    "start_date": datetime(2013, 1, 1, tzinfo=UTC),
+    "catchup": False,
+    "is_paused_upon_creation": False,
+    "tags": ["interlock"],
+}
+
+
+@dag(
+    dag_id="interlock_control",
+    description="Takes control actions further, mirrors pauses, asks people.",
+    schedule="* * * * *",
+    max_active_runs=1,
+    **COMMON,
+)
+def control() -> None:
+    @task(execution_timeout=timedelta(minutes=10))
+    def take_further() -> list[str]:
+        from interlock.operators import sweeping
+
+        return sweeping.take_further()
+
+    @task(execution_timeout=timedelta(minutes=10))
+    def tell_airflow() -> list[str]:
+        from interlock.operators import sweeping
+
+        return sweeping.tell_airflow()
+
+    # Leaves both of them: what Airflow cannot be told must not keep an action from being carried out.
+    take_further()
+    tell_airflow()
+
+
+@dag(
+    dag_id=DAG_ID,
+    description="One question about one action, answered by a person.",
+    schedule=None,
+    # Each run waits for a person, and costs nothing while it does.
+    max_active_runs=1_000,
+    params={"action": Param(None, type=["null", "integer"], minimum=1, title="Action", description="Its number.")},
+    default_args={"retries": 3, "retry_delay": timedelta(seconds=20)},
+    **COMMON,
+)
+def approval() -> None:
+    @task
+    def record(dag_run=None) -> dict:
+        from interlock.operators import approvals, sweeping
+
+        return approvals.record(sweeping.airflow(), dag_run.run_id, dag_run.conf)
+
+    AskOperator(task_id=ASK) >> record()
+
+
+control()
+approval()

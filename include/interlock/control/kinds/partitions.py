@@ -1,0 +1,167 @@
+"""Actions on partitions: take a version out of sight, serve an earlier one, run again; and each one's way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from interlock.control.kinds.base import Kind, last_executed, require_dataset, require_partitions
+from interlock.control.records import Proposal
+from interlock.errors import UsageError
+
+if TYPE_CHECKING:
+    from interlock.control.records import Action
+    from interlock.db.connection import Connection
+
+
+class QuarantinePartition(Kind):
+    """Takes one version of some partitions out of every reader's sight; never what replaces it."""
+
+    name = "quarantine_partition"
+    effect = "withdraw_version"
+    precondition = "require_withdrawable"
+    inverse = "release_partition"
+
+    def complete(self, connection: Connection, proposal: Proposal) -> Proposal:
+        """The version that is served, unless one is named."""
+        return proposal.model_copy(update={"version": proposal.version or one_version(connection, proposal)})
+
+
+class ReleasePartition(Kind):
+    """Shows a quarantined version again."""
+
+    name = "release_partition"
+    effect = "release_version"
+    precondition = "require_releasable"
+    inverse = "quarantine_partition"
+
+    def complete(self, connection: Connection, proposal: Proposal) -> Proposal:
+        """The quarantine that it undoes, and its version."""
+        return undoing(connection, proposal, "quarantine_partition")
+
+
+class RollbackPartition(Kind):
+    """Serves an earlier good version of one partition again."""
+
+    name = "rollback_partition"
+    effect = "serve_earlier"
+    precondition = "require_servable"
+    inverse = "reinstate_partition"
+    parameters = frozenset({"from_version", "reaches_back_hours"})
+
+    def complete(self, connection: Connection, proposal: Proposal) -> Proposal:
+        """The last version before the one that is served that is still good, unless one is named; how far it reaches."""
+        dataset, partition = require_dataset(proposal), require_partitions(proposal, one=True)[0]
+        # Of what was replaced twice, the last time counts: how long readers have been without it.
+        found = connection.execute(
+            b"select p.version, e.version, e.hours from interlock.partition p"
+            b" join interlock.dataset d on d.dataset_id = p.dataset_id"
+            b" left join lateral ("
+            b"   select (x.payload ->> 'version')::bigint as version,"
+            b"     ceil(extract(epoch from clock_timestamp() - coalesce(max(r.at), clock_timestamp())) / 3600)::integer as hours"
+            b"   from interlock.event x"
+            b"   left join interlock.event r on r.dataset_id = x.dataset_id and r.partition = x.partition"
+            b"     and r.kind in ('published', 'rolled_back', 'reinstated') and r.payload ->> 'replaces' = x.payload ->> 'version'"
+            b"   where x.dataset_id = d.dataset_id and x.partition = p.partition and x.kind = 'published'"
+            b"     and (x.payload ->> 'version')::bigint = coalesce(%(version)s, (x.payload ->> 'version')::bigint)"
+            b"     and (%(version)s is not null or (x.payload ->> 'version')::bigint < p.version)"
+            b"   group by 1 order by 1 desc limit 1"
+            b" ) as e on true"
+            b" where d.name = %(dataset)s and p.partition = %(partition)s",
+            {"dataset": dataset, "partition": partition, "version": proposal.version},
+        ).fetchone()
+        if found is None or found[1] is None:
+            wanted = f"version {proposal.version}" if proposal.version else "an earlier version"
+            raise UsageError(
+                f"{dataset} {partition} never served {wanted}.",
+                fix=f"`interlock explain {dataset} --partition {partition}` says what is served.",
+            )
+        served, version, hours = found
+        return proposal.model_copy(
+            update={"version": version, "parameters": {"from_version": served, "reaches_back_hours": hours}}
+        )
+
+    def way_back(self, action: Action) -> Proposal:
+        """What the rollback replaced."""
+        return super().way_back(action).model_copy(update={"version": action.result["version"]})
+
+
+class ReinstatePartition(Kind):
+    """Serves again what a rollback replaced, as it was."""
+
+    name = "reinstate_partition"
+    effect = "serve_later"
+    precondition = "require_reinstatable"
+    inverse = "rollback_partition"
+
+    def complete(self, connection: Connection, proposal: Proposal) -> Proposal:
+        """The rollback that it undoes, and what that replaced."""
+        completed = undoing(connection, proposal, "rollback_partition")
+        row = connection.execute(
+            b"select (a.result ->> 'version')::bigint from interlock.action a where a.action_id = %s", [completed.undoes]
+        ).fetchone()
+        return completed.model_copy(update={"version": row[0] if row else None})
+
+
+class RerunPartition(Kind):
+    """Queues partitions to be run again; their gates judge what comes of it."""
+
+    name = "rerun_partition"
+    effect = "queue_rerun"
+    precondition = "require_known"
+    inverse = "cancel_rerun"
+
+    def complete(self, connection: Connection, proposal: Proposal) -> Proposal:
+        """As it is: a rerun is of partitions, whatever their version."""
+        require_dataset(proposal)
+        require_partitions(proposal)
+        return proposal.model_copy(update={"version": None})
+
+
+class CancelRerun(Kind):
+    """Takes back a rerun that was not carried out yet."""
+
+    name = "cancel_rerun"
+    effect = "cancel_rerun"
+    precondition = "require_queued"
+    inverse = "rerun_partition"
+
+    def complete(self, connection: Connection, proposal: Proposal) -> Proposal:
+        """The rerun that it takes back."""
+        return undoing(connection, proposal, "rerun_partition")
+
+
+def one_version(connection: Connection, proposal: Proposal) -> int:
+    """The version that all partitions of a proposal serve. Raises UsageError where there is none, or several."""
+    dataset, partitions = require_dataset(proposal), require_partitions(proposal)
+    served = dict(
+        connection.execute(
+            b"select p.partition, p.version from interlock.partition p"
+            b" where p.dataset_id = interlock.dataset_id_of(%s) and p.partition = any (%s) and p.version is not null",
+            [dataset, list(partitions)],
+        ).fetchall()
+    )
+    if missing := [partition for partition in partitions if partition not in served]:
+        raise UsageError(
+            f"{dataset} {', '.join(missing[:5])}: no version was ever published.",
+            fix="What nobody reads needs no action; `interlock status` shows what is served.",
+        )
+    if len(set(served.values())) > 1:
+        told = ", ".join(f"{partition} version {version}" for partition, version in sorted(served.items())[:5])
+        raise UsageError(
+            f"An action names one version, and these partitions of {dataset} have several: {told}.",
+            fix="Propose one action for each version.",
+        )
+    return int(served[partitions[0]])
+
+
+def undoing(connection: Connection, proposal: Proposal, kind: str) -> Proposal:
+    """The proposal with the action of a kind that it undoes, and that one's version."""
+    dataset, partitions = require_dataset(proposal), require_partitions(proposal)
+    undoes = proposal.undoes or last_executed(connection, kind, proposal)
+    if undoes is None:
+        raise UsageError(
+            f"There is no {kind} of {dataset} {', '.join(partitions)} to undo.",
+            fix=f"`interlock action list --dataset {dataset} --all` shows what was done.",
+        )
+    row = connection.execute(b"select a.version from interlock.action a where a.action_id = %s", [undoes]).fetchone()
+    return proposal.model_copy(update={"undoes": undoes, "version": row[0] if row else None})

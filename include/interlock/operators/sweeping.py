@@ -1,0 +1,53 @@
+"""What the control DAG does every minute, one function for each of its tasks."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from interlock import services
+from interlock.errors import PermanentFailure
+
+if TYPE_CHECKING:
+    from interlock.airflow_rest import Airflow
+
+logger = logging.getLogger(__name__)
+
+
+def take_further() -> list[str]:
+    """Take every action further that can go further, and let the rules answer what they have not answered yet."""
+    from interlock.control import actions, rules
+    from interlock.operators.actions import actor_of
+
+    by = actor_of("interlock_control")
+    moved = [*actions.sweep(by), *rules.react(by)]
+    return [f"action {action.action_id}, {action.title}: {action.state}" for action in moved]
+
+
+def tell_airflow() -> list[str]:
+    """Have Airflow show what holds in the platform: what is paused, and which actions wait for people."""
+    from interlock.operators import approvals
+
+    return mirror_pauses() + approvals.ask_people(airflow())
+
+
+def mirror_pauses() -> list[str]:
+    """Set Airflow's pauses as the platform's are; what was found, mended or left as somebody meant it."""
+    from interlock.control import pauses
+
+    found = pauses.mirror(airflow())
+    for difference in found:
+        if difference.set_to is None:
+            logger.warning("%s %s", difference.pipeline, difference.found)
+    return [f"{difference.pipeline} {difference.found}" for difference in found]
+
+
+def airflow() -> Airflow:
+    """Airflow as the platform calls it. Raises PermanentFailure where nobody said where it is."""
+    found = services.reachable()
+    if found is None:
+        raise PermanentFailure(
+            "The platform does not know where Airflow's API is.",
+            fix="Set INTERLOCK_AIRFLOW_URL, and INTERLOCK_AIRFLOW_USER and _PASSWORD where the login is another.",
+        )
+    return found

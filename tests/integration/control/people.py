@@ -1,0 +1,38 @@
+"""Who acts in the tests of the control plane, and what they propose."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from interlock.control.questions import Actor, ActorKind, Evidence, Right
+from interlock.control.records import Proposal
+
+EVERYTHING = tuple(Right)
+
+
+def person(name: str, *domains: str, rights: tuple[Right, ...] = EVERYTHING) -> Actor:
+    """A person with rights in some domains; in all of them unless told otherwise."""
+    return Actor(kind=ActorKind.PERSON, name=name, on_behalf_of=None, domains=domains or ("*",), rights=rights)
+
+
+def rule(name: str = "served_version_found_bad") -> Actor:
+    """A rule."""
+    rights = (Right.PROPOSE, Right.EXECUTE)
+    return Actor(kind=ActorKind.RULE, name=f"rule:{name}", on_behalf_of=None, domains=("*",), rights=rights)
+
+
+ANNA, BEN, CARL = person("anna"), person("ben"), person("carl")
+
+
+def proposal(kind: str, dataset: str | None = None, *partitions: str, **more: Any) -> Proposal:
+    """A proposal with a rationale."""
+    return Proposal(**{"kind": kind, "rationale": "because", "dataset": dataset, "partitions": partitions, **more})
+
+
+def found_bad(dataset: str, partition: str, version: int, *, ref: str = "finding:1", root: str = "") -> Evidence:
+    """The fact that a version that is served was recalled by its producer."""
+    return Evidence(
+        kind="producer_recall", ref=ref, root=root or ref, dataset=dataset, partition=partition, version=version,
+        count=1, at=int(time.time()),
+    )  # fmt: skip
