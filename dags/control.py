@@ -2,11 +2,11 @@
 # Control
 
 **What.** Every minute `interlock_control` takes every control action further that can go further: what nobody
-answered in time expires, what was approved and not executed is carried out, and rules answer facts that were reported
-meanwhile. It sets the pauses in Airflow that stand beside the platform's own, and sees that for each action that
-waits for people one question is open here: a run of `interlock_approval`, to be answered under *Required Actions*,
-with a reason. The same answer may be given at the command line (`interlock action approve 17`); who is first has
-answered, and the other question is closed.
+answered in time expires, what was approved and not executed is carried out, recalls of what is served are looked for
+beside the deliveries, and rules answer what was found meanwhile. It sets the pauses in Airflow that stand beside the
+platform's own, and sees that for each action that waits for people one question is open here: a run of
+`interlock_approval`, to be answered under *Required Actions*, with a reason. The same answer may be given at the
+command line (`interlock action approve 17`); who is first has answered, and the other question is closed.
 
 These DAGs are never paused: an approval that was given would not be carried out. A sweep, or maintenance, starts them
 again.
@@ -16,9 +16,9 @@ else answers does not count: that run is red, and the question is asked again. B
 
     {"action": 17}
 
-**When it is red.** `take_further`: the database or the policy could not be asked, and the log says why.
-`tell_airflow`: Airflow's API could not be called as the platform's user (INTERLOCK_AIRFLOW_URL); approvals at the
-command line go on. `record` of a question: the answer did not count.
+**When it is red.** `take_further`: the database, or the landing folder of a feed, could not be asked; the log says
+which. `tell_airflow`: Airflow's API could not be called as the platform's user (INTERLOCK_AIRFLOW_URL); approvals at
+the command line go on. `record` of a question: the answer did not count.
 
 **What a rerun does.** The same again; what was done stays done.
 """
@@ -43,6 +43,7 @@ COMMON = {
     description="Takes control actions further, mirrors pauses, asks people.",
     schedule="* * * * *",
     max_active_runs=1,
+    default_args={"retries": 1, "retry_delay": timedelta(seconds=10)},
     **COMMON,
 )
 def control() -> None:

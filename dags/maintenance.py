@@ -4,8 +4,9 @@
 **What.** Every five minutes: carries out the queued rebuilds (whatever was built from an input that
 has been replaced since, and every earlier day for which something was delivered late), renews the
 leases of datasets whose served versions are intact, tells owners what they have not been told yet,
-and anchors the audit outside the database. Once a day it prunes what outlived its retention
-(`INTERLOCK_KEEP_*`) and nothing needs any more.
+anchors the audit outside the database, and sets Airflow's pauses as the platform's are (the DAGs of
+control are never paused). Once a day it prunes what outlived its retention (`INTERLOCK_KEEP_*`) and
+nothing needs any more.
 
 **When it is red.** A rebuild was blocked: the log names the partitions, which stay unsafe. It is tried
 again a few times, and then left to a person: rerun the partition, or `interlock rebuild`. A red `prune`
@@ -55,10 +56,19 @@ def maintenance() -> None:
 
         return lines(maintenance.maintain(BY)) if maintenance.is_due() else []
 
+    @task
+    def mirror_pauses() -> list[str]:
+        from interlock import services
+        from interlock.operators import sweeping
+
+        # The control DAG does this every minute, unless somebody paused it; where Airflow is not known, it is red.
+        return sweeping.mirror_pauses() if services.reachable() else []
+
     # Leaves all of them: a failed rebuild must be seen, and must not hold up the leases.
     rebuild()
     renew_and_tell()
     prune()
+    mirror_pauses()
 
 
 maintenance()

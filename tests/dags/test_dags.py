@@ -24,8 +24,8 @@ def test_every_file_parses_without_errors_or_warnings(dag_bag):
     assert dag_bag.captured_warnings == {}
 
 
-def test_there_is_one_dag_for_each_domain_and_one_for_maintenance(dag_bag):
-    assert sorted(dag_bag.dags) == [*DOMAINS, "interlock_maintenance"]
+def test_there_is_one_dag_for_each_domain_and_those_of_the_platform(dag_bag):
+    assert sorted(dag_bag.dags) == [*DOMAINS, "interlock_approval", "interlock_control", "interlock_maintenance"]
 
 
 def test_no_file_is_passed_over_by_an_airflow_that_looks_for_its_words(dag_bag):
@@ -103,7 +103,7 @@ def test_the_events_of_published_datasets_come_from_the_tasks_that_publish(domai
 
 def test_maintenance_shows_a_failed_rebuild_and_still_renews(dag_bag):
     dag = dag_bag.dags["interlock_maintenance"]
-    assert {task.task_id for task in dag.tasks} == {"rebuild", "renew_and_tell", "prune"}
+    assert {task.task_id for task in dag.tasks} == {"rebuild", "renew_and_tell", "prune", "mirror_pauses"}
     assert all(not task.downstream_task_ids and not task.upstream_task_ids for task in dag.tasks)
     assert dag.max_active_runs == 1
     assert dag.catchup is False

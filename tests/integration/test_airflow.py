@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -107,13 +108,13 @@ class Platform:
             return connection.execute("select interlock.is_safe(%s, %s)", [dataset, day]).fetchone()[0]
 
 
-@pytest.fixture(scope="module")
-def started() -> Iterator[tuple[Platform, dict[str, str]]]:
-    """Airflow and PostgreSQL in a folder of their own: started once, and gone afterwards."""
+@contextmanager
+def running_platform(root: Path) -> Iterator[tuple[Platform, dict[str, str]]]:
+    """Airflow and PostgreSQL for a checkout, with their state in a folder of their own: gone after the block."""
     folder = Path(tempfile.mkdtemp(prefix="interlock-airflow-"))
     folder.chmod(0o711)  # the unprivileged user that root runs the server as must pass through
     own = {
-        "INTERLOCK_ROOT": str(ROOT),
+        "INTERLOCK_ROOT": str(root),
         "INTERLOCK_STATE_DIR": str(folder / "state"),
         "INTERLOCK_LANDING_URL": str(folder / "landing"),
         "INTERLOCK_POSTGRES_DURABLE": "false",
@@ -123,19 +124,26 @@ def started() -> Iterator[tuple[Platform, dict[str, str]]]:
             environment.delenv(name)
         for name, value in own.items():
             environment.setenv(name, value)
-        _forget()
+        forget()
         try:
             platform = Platform(services.up(print))
             platform.command("clock", "set", "2013-01-08T06:00:00Z")
             yield platform, own
         finally:
-            _forget()
+            forget()
             platform_is_gone = subprocess.run(
                 [sys.executable, "-m", "interlock", "erase", "--yes"], check=False, cwd=ROOT
             )
             shutil.rmtree(folder, ignore_errors=True)
-            _forget()
+            forget()
             assert platform_is_gone.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[tuple[Platform, dict[str, str]]]:
+    """The platform of this checkout, started once."""
+    with running_platform(ROOT) as running:
+        yield running
 
 
 @pytest.fixture
@@ -144,11 +152,12 @@ def platform(started: tuple[Platform, dict[str, str]], monkeypatch: pytest.Monke
     running, own = started
     for name, value in own.items():
         monkeypatch.setenv(name, value)
-    _forget()
+    forget()
     return running
 
 
-def _forget() -> None:
+def forget() -> None:
+    """Read the settings anew."""
     settings.cache_clear()
     connections.forget()
 

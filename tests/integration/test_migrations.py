@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from interlock.db import migrations
+from interlock.db import consumers, migrations
 from interlock.db.connection import LOGIN_ROLES, Role, connect
 from interlock.errors import CouldNotAsk, PermanentFailure
 from interlock.settings import settings
@@ -44,6 +44,8 @@ def test_an_administrator_who_is_no_superuser_can_migrate(server, empty_database
     for role in Role:
         with connect(role) as connection:
             assert connection.execute("select current_user").fetchone() is not None
+    consumers.create(f"reader_of_{empty_database.name}", name)
+    consumers.drop(f"reader_of_{empty_database.name}", name)
 
 
 def test_every_session_is_in_utc_and_every_role_has_its_own_login(database):

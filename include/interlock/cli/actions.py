@@ -24,8 +24,10 @@ NUMBER = typer.Argument(metavar="ACTION", help="The action's number.", show_defa
 
 def register(app: typer.Typer) -> None:
     """Add this group's commands."""
+    from interlock.control.kinds import KINDS
+
     group = typer.Typer(no_args_is_help=True, help="Actions: propose, approve, carry out, take back.")
-    group.command()(propose)
+    group.command(epilog=f"Kinds: {', '.join(KINDS)}.")(propose)
     group.command("list")(list_actions)
     for command in (show, approve, reject, execute, rollback):
         group.command()(command)
@@ -41,9 +43,9 @@ def list_actions(
     as_json: bool = JSON,
 ) -> None:
     """What waits for an approval or to be carried out, newest first."""
-    from interlock.control import actions
+    from interlock.control import reading
 
-    found = actions.find(states=_states(state, is_all=is_all), domain=domain, dataset=dataset, limit=last)
+    found = reading.find(states=_states(state, is_all=is_all), domain=domain, dataset=dataset, limit=last)
     if as_json:
         import json
 
@@ -55,9 +57,9 @@ def list_actions(
 def show(number: str = NUMBER, as_json: bool = JSON) -> None:
     """One action as it stands: what, why, what it touches, what the policy says, who answered, what comes next."""
     from interlock.cli import stories
-    from interlock.control import actions
+    from interlock.control import reading
 
-    found = actions.get(action_id(number))
+    found = reading.get(action_id(number))
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
     else:

@@ -16,8 +16,9 @@ from interlock.errors import Exit
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from interlock.control.actions import Story
     from interlock.control.audit import Link, Report
+    from interlock.control.reading import Story
+    from interlock.control.records import Radius
 
 Part = TypeVar("Part", bound="BaseModel")
 
@@ -73,9 +74,9 @@ def show(
 ) -> None:
     """The whole story of an action from the chain: proposed on what evidence, decided, approved, done, taken back."""
     from interlock.cli.actions import action_id
-    from interlock.control import actions
+    from interlock.control import reading
 
-    found = actions.story(action_id(number))
+    found = reading.story(action_id(number))
     if as_json:
         events = ", ".join(event.as_json for event in found.events)  # number for number as they were hashed
         typer.echo(f'{{"action": {found.action.model_dump_json()}, "events": [{events}]}}')
@@ -130,7 +131,7 @@ def _grouped(events: Sequence[Link]) -> Iterator[list[Link]]:
 
 def _told(event: Link, action_id: int) -> Iterator[str]:
     """One event in words; of a kind that is not known here, what is in it."""
-    from interlock.cli.stories import decided, fact, plain, touched, who, words
+    from interlock.cli.stories import ANSWERED, decided, fact, parameters, plain, who, words
     from interlock.control.decisions import Decision
     from interlock.control.questions import Actor, Evidence
     from interlock.control.records import Radius
@@ -139,13 +140,15 @@ def _told(event: Link, action_id: int) -> Iterator[str]:
     match event.kind:
         case "action_proposed":
             yield f"proposed by {who(_read(Actor, said['actor']))}: {said['rationale']}"
-            yield from (f"{label} {text}" for label, text in touched(_read(Radius, said["radius"])))
+            yield from (f"{label} {text}" for label, text in parameters(said["parameters"]))
+            yield _extent(_read(Radius, said["radius"]))
         case "action_evidence":
             yield from (f"evidence: {fact(_read(Evidence, found))}" for found in said["evidence"])
         case "action_decided":
-            yield from (f"{label} {text}".strip() for label, text in decided(_read(Decision, said["decision"])))
+            decision = _read(Decision, said["decision"])
+            yield from (f"{label} {text}".strip() for label, text in decided(decision, with_duties=decision.allow))
         case "action_answered":
-            yield f"{said['answer']} by {who(_read(Actor, said['actor']))}, {said['via']}: {said['reason']}"
+            yield f"{ANSWERED[said['answer']]} by {who(_read(Actor, said['actor']))}, {said['via']}: {said['reason']}"
         case _:
             other = f" action {said['action']}" if said.get("action") != action_id else ""
             place = " ".join(part for part in (event.dataset, event.partition) if part)
@@ -153,6 +156,15 @@ def _told(event: Link, action_id: int) -> Iterator[str]:
             rest = {name: value for name, value in said.items() if name not in ("action", "kind") and value}
             did = words(event.kind.removeprefix("action_"))
             yield f"{did}{subject} by {event.actor}{f': {plain(rest)}' if rest else ''}"
+
+
+def _extent(radius: Radius) -> str:
+    """A blast radius in one line; `interlock action show` has the names."""
+    from interlock.cli.stories import counted
+
+    parts = [("partition", radius.partitions), ("row", radius.rows), ("dataset", len(radius.datasets))]
+    parts += [("consumer", len(radius.consumers)), ("metric", len(radius.metrics))]
+    return f"touches {', '.join(counted(number, what) for what, number in parts)}; criticality {radius.criticality}"
 
 
 def _read(kind: type[Part], document: object) -> Part:

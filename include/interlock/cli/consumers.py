@@ -50,4 +50,4 @@ def drop(name: str = NAME) -> None:
     from interlock.pipeline.runs import actor
 
     dropped(name, actor())
-    typer.echo(f"{name} may not connect any more. Its open sessions end when they do.")
+    typer.echo(f"{name} may not connect any more, and its open sessions read nothing.")

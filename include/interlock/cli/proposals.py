@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 EVERY_DOMAIN = "*"
 JSON = typer.Option(False, "--json", help="Print as JSON.")
 REASON = typer.Option(..., "--reason", "-r", help="Why; kept with your name.")
-DOMAIN = typer.Argument(help="The domain's name.", show_default=False)
-DOMAIN_OR_DATASET = typer.Argument(help="A domain, or one dataset of it.", show_default=False)
+DOMAIN = typer.Argument(help="The domain's name; '*' is the whole platform.", show_default=False)
+DOMAIN_OR_DATASET = typer.Argument(
+    metavar="DOMAIN|DATASET", help="A domain, or one dataset of it; '*' is the whole platform.", show_default=False
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def propose(  # noqa: PLR0913, PLR0917  (each is an option of the command)
-    kind: Annotated[str, typer.Argument(help="Such as quarantine_partition; a wrong one lists them all.")],
+    kind: Annotated[str, typer.Argument(help="Such as quarantine_partition: see below.")],
     reason: str = REASON,
     domain: Annotated[str | None, typer.Option("--domain", "-d", help="Do it to a domain.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Do it to a dataset or its partitions.")] = None,
@@ -46,7 +48,9 @@ def propose(  # noqa: PLR0913, PLR0917  (each is an option of the command)
     ] = None,
     first: Annotated[str | None, typer.Option("--from", help="First day of a range.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day of a range, itself included.")] = None,
-    version: Annotated[int | None, typer.Option("--version", min=1, help="The version; the served one if not.")] = None,
+    version: Annotated[
+        int | None, typer.Option("--version", min=1, help="The version; else the kind's own choice.")
+    ] = None,
     param: Annotated[list[str] | None, typer.Option("--param", help="A parameter of the kind, as name=value.")] = None,
     key: Annotated[str | None, typer.Option("--key", help="Idempotency key: once more under it is the same.")] = None,
     is_submitted: Annotated[bool, typer.Option("--submit", help="Propose it; else nothing is written.")] = False,
@@ -122,8 +126,11 @@ def require_known(kind: str, domain: str | None, dataset: str | None) -> None:
     from interlock.control.kinds import KINDS
 
     _require("kind of action", kind, KINDS)
-    if domain is not None and dataset is not None:
-        raise UsageError("It is done either to a domain or to a dataset.", fix="Give --domain or --dataset.")
+    if (domain is None) == (dataset is None):
+        raise UsageError(
+            "It is done either to a domain or to a dataset.",
+            fix=f"Give --domain or --dataset; --domain '{EVERY_DOMAIN}' is the whole platform.",
+        )
     if dataset is not None:
         _require("dataset", dataset, _domains_by_dataset())
     elif domain is not None and domain != EVERY_DOMAIN:
@@ -142,8 +149,8 @@ def _of_pipeline(kind: str, name: str, reason: str) -> Proposal:
     from interlock.control.records import Proposal
 
     domains = _domains_by_dataset()
-    _require("domain and no dataset", name, {*domains, *domains.values()})
-    if name in domains.values():
+    _require("domain and no dataset", name, {EVERY_DOMAIN, *domains, *domains.values()})
+    if name == EVERY_DOMAIN or name in domains.values():
         return Proposal(kind=kind, rationale=reason, domain=name)
     return Proposal(kind=kind, rationale=reason, dataset=name)
 

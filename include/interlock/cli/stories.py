@@ -33,6 +33,7 @@ STYLES = {
     ActionState.ROLLED_BACK: OVER,
     ActionState.EXPIRED: OVER,
 }
+ANSWERED = {"approve": "approved", "reject": "rejected"}
 
 # A label, empty where the text goes on under the one before it, and the text.
 Row = tuple[str, str]
@@ -42,10 +43,14 @@ def show_preview(found: Preview, by: Actor) -> None:
     """Print what it would lead to if somebody proposed it."""
     proposal, (headline, style, _) = found.proposal, foreseen(found)
     title = title_of(proposal.kind, proposal.dataset or ", ".join(found.domains), proposal.partitions, proposal.version)
-    rows: list[Row] = [("not now", found.obstacle)] if found.obstacle else []
-    rows += [*_parameters(proposal.parameters), *touched(found.radius), *decided(found.decision)]
+    rows = [
+        *_listed("not now", map(str.strip, (found.obstacle or "").splitlines())),
+        *parameters(proposal.parameters),
+        *_touched(found.radius),
+        *decided(found.decision),
+    ]
     if found.decision.outcome is Outcome.AWAIT_APPROVALS:
-        rows += _approvers(found.domains, {by.name})
+        rows += _approvers(found.domains, by)
     put(f"{headline}  {title}", [*rows, *_way_back(proposal.kind)], style)
 
 
@@ -66,16 +71,19 @@ def foreseen(found: Preview) -> tuple[str, str, Exit]:
 def show_action(found: Action) -> None:
     """Print an action as it stands, and the commands that take it further."""
     rows: list[Row] = [
-        (found.state.replace("_", " "), _standing(found)),
+        ("now", _standing(found)),
         ("proposed", f"{_at(found.proposed_at)} by {who(found.actor)}: {found.rationale}"),
         *_listed("evidence", map(fact, found.evidence)),
-        *_parameters(found.parameters),
-        *touched(found.radius),
+        *parameters(found.parameters),
+        *_touched(found.radius),
         *(decided(found.decision) if found.decision else []),
-        *_listed("answers", (f"{_at(a.at)} {a.answer} by {who(a.actor)}, {a.via}: {a.reason}" for a in found.answers)),
+        *_listed(
+            "answers",
+            (f"{_at(a.at)} {ANSWERED[a.answer]} by {who(a.actor)}, {a.via}: {a.reason}" for a in found.answers),
+        ),
     ]
     if found.state is ActionState.PROPOSED:
-        rows += _approvers(found.domains, {found.actor.name, *(answer.actor.name for answer in found.answers)})
+        rows += _approvers(found.domains, found.actor, {answer.actor.name for answer in found.answers})
     put(headline(found), rows, STYLES.get(found.state, BAD))
     for line in _next_steps(found):
         say(line)
@@ -92,30 +100,25 @@ def cells(found: Action) -> tuple[str, ...]:
     return f"#{found.action_id}", words(found.state), found.title, proposed, who(found.actor), _brief(found)
 
 
-def touched(radius: Radius) -> Iterator[Row]:
-    """The blast radius."""
-    size = f"{counted(radius.partitions, 'partition')}, {counted(radius.rows, 'row')}"
-    yield "touches", f"{size}; criticality {radius.criticality}"
-    yield "datasets", _few(_times(name, len(radius.touches.get(name, ()))) for name in radius.datasets)
-    if len(radius.domains) > 1:
-        yield "domains", _few(radius.domains)
-    yield "consumers", _few(radius.consumers)
-    yield "metrics", _few(radius.metrics)
+def parameters(given: Parameters) -> Iterator[Row]:
+    """What the kind was told beyond its scope."""
+    if given:
+        yield "with", ", ".join(f"{name}={value}" for name, value in given.items())
 
 
-def decided(decision: Decision) -> Iterator[Row]:
+def decided(decision: Decision, *, with_duties: bool = True) -> Iterator[Row]:
     """What the policy says, by which revision, why, and what it obliges to."""
     required = counted(decision.approvals_required, "approval")
     said = {
         Outcome.EXECUTE: f"allows it {f'with {required}' if decision.approvals_required else 'without approval'}",
-        Outcome.AWAIT_APPROVALS: f"asks for {required}; {decision.approvals_counted} so far",
+        Outcome.AWAIT_APPROVALS: f"asks for {required}",
         Outcome.REFUSE: "could not be asked, so the answer is no" if decision.failure else "refuses it",
     }[decision.outcome]
     yield "policy", f"{said} (revision {decision.revision[:SHOWN_REVISION] or 'unknown'}, {decision.engine})"
     for reason in decision.reasons:
         yield "", f"- {reason.message}"
     duties: dict[str, list[str]] = {}
-    for obligation in decision.obligations:
+    for obligation in decision.obligations if with_duties and decision.outcome is not Outcome.REFUSE else ():
         duties.setdefault(words(obligation.code), []).append(obligation.subject)
     for duty, subjects in duties.items():
         yield "", f"- then: {duty} {_few(subjects)}"
@@ -141,7 +144,7 @@ def plain(document: dict[str, object]) -> str:
         (words(name), value if isinstance(value, str) else json.dumps(value, default=str))
         for name, value in document.items()
     )
-    return ", ".join(f"{name} {value}" for name, value in said)
+    return ", ".join(value if name == "reason" else f"{name} {value}" for name, value in said)
 
 
 def words(code: str) -> str:
@@ -196,13 +199,12 @@ def _brief(found: Action) -> str:
     """Where it stands, in few words."""
     decision = found.decision
     if found.state is ActionState.PROPOSED and decision:
-        return f"{decision.approvals_counted} of {counted(decision.approvals_required, 'approval')}"
+        return f"needs {counted(_missing(decision), 'approval')} until {_at(found.expires_at)}"
     if found.state is ActionState.APPROVED:
         return "to be carried out"
     if found.state is ActionState.REJECTED and not found.failure:
-        return next(
-            (f"rejected by {a.actor.name}" for a in found.answers if a.answer == "reject"), "the policy refused"
-        )
+        refused = "the policy could not be asked" if decision and decision.failure else "the policy refused"
+        return next((f"{a.actor.name} rejected it" for a in found.answers if a.answer == "reject"), refused)
     return found.failure or ""
 
 
@@ -218,8 +220,8 @@ def _next_steps(found: Action) -> Iterator[str]:
         yield f'Take it back: {command.format("rollback")} --reason "..."'
 
 
-def _approvers(domains: tuple[str, ...], but: set[str]) -> Iterator[Row]:
-    """Whom to wake: the people who may approve in all of these domains, as far as rights go."""
+def _approvers(domains: Iterable[str], proposer: Actor, answered: Iterable[str] = ()) -> Iterator[Row]:
+    """Whom to wake: the people who may approve in all of these domains and have not answered, as far as rights go."""
     from interlock.control.credentials import EVERY_DOMAIN, listed
     from interlock.control.questions import Right
 
@@ -229,8 +231,9 @@ def _approvers(domains: tuple[str, ...], but: set[str]) -> Iterator[Row]:
         if Right.APPROVE in credential.scopes
         and (EVERY_DOMAIN in credential.domains or {*domains} <= {*credential.domains})
     }
-    nobody = "nobody else may: `interlock token create --scope approve` lets somebody"
-    yield "approvers", _few(sorted(people - but)) if people - but else nobody
+    own = f"{proposer.name} (whose own it is)"
+    names = [own if name == proposer.name else name for name in sorted(people.difference(answered))]
+    yield "approvers", _few(names) if names else "nobody: `interlock token create --scope approve` lets somebody"
 
 
 def _way_back(kind: str) -> Iterator[Row]:
@@ -239,9 +242,15 @@ def _way_back(kind: str) -> Iterator[Row]:
     yield "undone by", KINDS[kind].inverse if KINDS[kind].is_reversible else "nothing: it cannot be undone"
 
 
-def _parameters(parameters: Parameters) -> Iterator[Row]:
-    if parameters:
-        yield "with", ", ".join(f"{name}={value}" for name, value in parameters.items())
+def _touched(radius: Radius) -> Iterator[Row]:
+    """The blast radius."""
+    size = f"{counted(radius.partitions, 'partition')}, {counted(radius.rows, 'row')}"
+    yield "touches", f"{size}; criticality {radius.criticality}"
+    yield "datasets", _few(_times(name, len(radius.touches.get(name, ()))) for name in radius.datasets)
+    if len(radius.domains) > 1:
+        yield "domains", _few(radius.domains)
+    yield "consumers", _few(radius.consumers)
+    yield "metrics", _few(radius.metrics)
 
 
 def _missing(decision: Decision) -> int:

@@ -1,9 +1,9 @@
 """Control actions from proposal to execution and back. Every step is one transaction of the database.
 
-Proposing, deciding and executing are three things. A proposal is completed by its kind, its precondition is asked and its
-blast radius computed; the policy decides about it, one decision after another, because each counts the actions before it;
-and it is executed in one transaction in which precondition, blast radius and policy are asked once more. So a process that
-dies leaves an action as it was before the step, and whoever comes next goes on from there (`sweep`).
+Proposing, deciding and executing are three things. A proposal is completed by its kind, its precondition is asked and
+its blast radius computed; the policy decides about it, one decision after another, because each counts the actions
+before it; and it is executed in one transaction, in which precondition, blast radius and policy are asked once more.
+So a process that dies leaves an action as it was before the step, and whoever comes next goes on from there (`sweep`).
 """
 
 from __future__ import annotations
@@ -14,57 +14,49 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg import sql
-from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ConfigDict
 
 from interlock.control import policy
-from interlock.control.audit import Link
-from interlock.control.decisions import Decision, Outcome, PolicyUnavailable
+from interlock.control.asking import question_about
+from interlock.control.decisions import Outcome, PolicyUnavailable
 from interlock.control.kinds import kind_of
-from interlock.control.questions import (
-    Action as Asked,
-)
-from interlock.control.questions import (
-    ActionState,
-    Actor,
-    ActorKind,
-    Approval,
-    BlastRadius,
-    Environment,
-    Question,
-    RecentAction,
-    Right,
-    Scope,
-)
+from interlock.control.questions import ActionState, Actor, ActorKind, Right
+from interlock.control.reading import Story, by_key, find, get, now, read, story
 from interlock.control.records import Action, Preview, Proposal, Radius, Verb
-from interlock.db.connection import Role, connect, statement
+from interlock.db.connection import Role, connect
 from interlock.db.failures import Refusal, Refused, failure_of, translated
 from interlock.errors import InterlockError, PermanentFailure, TransientFailure, UsageError
-from interlock.settings import settings
 
 if TYPE_CHECKING:
-    from interlock.control.kinds import Kind
+    from interlock.control.decisions import Decision
+    from interlock.control.kinds.base import Kind
     from interlock.db.connection import Connection
+
+__all__ = [
+    "NotEntitled",
+    "Story",
+    "answer",
+    "execute",
+    "find",
+    "get",
+    "preview",
+    "propose",
+    "roll_back",
+    "story",
+    "sweep",
+    "way_back",
+]
 
 logger = logging.getLogger(__name__)
 
-DAY_MINUTES = 1440
 OPEN = (ActionState.PROPOSED, ActionState.APPROVED)
 
 
 class NotEntitled(PermanentFailure):
     """Whoever asks lacks the right that it takes, in a domain that the action is about."""
-
-
-class Story(BaseModel):
-    """An action as it stands, and every event of the audit that names it, in order."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-    action: Action
-    events: tuple[Link, ...]
 
 
 class _Draft(BaseModel):
@@ -110,7 +102,7 @@ def preview(proposal: Proposal, actor: Actor) -> Preview:
         except Refused as refused:
             obstacle = str(refused)
         row = draft.definition(actor) | {"dataset": draft.proposal.dataset, "evidence": proposal.evidence}
-        decision = policy.decide(_question(connection, _imagined(connection, row)), connection)
+        decision = policy.decide(question_about(connection, _imagined(connection, row)), connection)
         return Preview(
             proposal=draft.proposal, domains=draft.domains, radius=draft.radius, decision=decision, obstacle=obstacle
         )
@@ -124,7 +116,7 @@ def propose(proposal: Proposal, actor: Actor, *, execute: bool = True) -> Action
     """
     _require_right(actor, Right.PROPOSE, ())
     with _alone() as connection:
-        known = _by_key(connection, proposal.key)
+        known = by_key(connection, proposal.key)
         if known is None:
             kind = kind_of(proposal.kind)
             draft = _drawn(connection, kind, proposal)
@@ -132,7 +124,7 @@ def propose(proposal: Proposal, actor: Actor, *, execute: bool = True) -> Action
             _require_precondition(connection, kind, definition)
             facts = [fact.model_dump(mode="json") for fact in proposal.evidence]
             action_id, is_new = _call(connection, "propose_action", Jsonb(definition), Jsonb(facts))
-            known = _read(connection, action_id)
+            known = read(connection, action_id)
             if is_new:
                 known = _decided(connection, known)
     return _carried_out(known.action_id, actor) if execute and known.state is ActionState.APPROVED else known
@@ -141,11 +133,11 @@ def propose(proposal: Proposal, actor: Actor, *, execute: bool = True) -> Action
 def answer(action_id: int, actor: Actor, verb: Verb, reason: str, *, via: str, execute: bool = True) -> Action:
     """Approve or reject as a person; the first answer of each stands. Carries it out where the policy then lets it.
 
-    Raises NotEntitled where the actor may not approve in a domain of the action, Refused (NOT_IN_STATE) where it takes no
-    answers any more, PolicyUnavailable where nobody could decide (the answer is kept, and `sweep` asks again).
+    Raises NotEntitled where the actor may not approve in a domain of the action, Refused (NOT_IN_STATE) where it takes
+    no answers any more, PolicyUnavailable where nobody could decide (the answer is kept, and `sweep` asks again).
     """
     with _alone() as connection:
-        action = _read(connection, action_id)
+        action = read(connection, action_id)
         if actor.kind is not ActorKind.PERSON:
             raise NotEntitled(f"{actor.name} is no person: only people approve or reject.")
         if not (verb is Verb.REJECT and actor.name.lower() == action.actor.name.lower()):
@@ -157,8 +149,8 @@ def answer(action_id: int, actor: Actor, verb: Verb, reason: str, *, via: str, e
         if is_new and verb is Verb.REJECT:
             _call(connection, "move_action", action_id, "proposed", "rejected", actor.name, Jsonb({"reason": reason}))
         elif is_new:
-            _decided(connection, _read(connection, action_id))
-        action = _read(connection, action_id)
+            _decided(connection, read(connection, action_id))
+        action = read(connection, action_id)
     if is_new and verb is Verb.APPROVE and action.decision and action.decision.failure and action.is_open:
         raise PolicyUnavailable(
             f"The approval of action {action_id} is kept, and nobody could decide: {action.decision.failure}",
@@ -170,20 +162,20 @@ def answer(action_id: int, actor: Actor, verb: Verb, reason: str, *, via: str, e
 def execute(action_id: int, by: Actor) -> Action:
     """Carry out an approved action, once: executed before, it is returned as it stands.
 
-    The world is asked again first; where precondition or blast radius are no longer what was approved, or the policy would
-    not allow it any more, it becomes `invalidated`. Raises Refused (NOT_IN_STATE) where it is not approved, NotEntitled,
-    PolicyUnavailable, and TransientFailure where the database was hindered; the action is then as it was.
+    The world is asked again first; where precondition or blast radius are no longer what was approved, or the policy
+    would not allow it any more, it becomes `invalidated`. Raises Refused (NOT_IN_STATE) where it is not approved,
+    NotEntitled, PolicyUnavailable, and TransientFailure where the database was hindered: it is then as it was.
     """
     action = get(action_id)
     _require_right(by, Right.EXECUTE, action.domains)
     if action.state is ActionState.PROPOSED and action.decision and action.decision.failure:
         with _alone() as connection:
-            action = _decided(connection, _read(connection, action_id))
+            action = _decided(connection, read(connection, action_id))
     return _carried_out(action_id, by)
 
 
 def roll_back(action_id: int, actor: Actor, rationale: str, *, execute: bool = True) -> Action:
-    """Propose the inverse of an executed action; the policy decides about it as about any other. Returns the inverse."""
+    """Propose the inverse of an executed action, which the policy decides about as any other; returns the inverse."""
     return propose(way_back(action_id, rationale), actor, execute=execute)
 
 
@@ -199,8 +191,8 @@ def way_back(action_id: int, rationale: str) -> Proposal:
 
 
 def sweep(by: Actor) -> list[Action]:
-    """Expire what nobody answered in time, and go on with what was begun: decisions that could not be made, actions that
-    were approved and never executed. Returns those that it moved. One that fails keeps no other one back.
+    """Expire what nobody answered in time, and go on with what was begun: decisions that nobody could make, actions
+    that were approved and never executed. Returns those that it moved. One that fails keeps no other one back.
     """
     moved: list[Action] = []
     for action in find(states=OPEN, limit=1_000):
@@ -214,56 +206,13 @@ def sweep(by: Actor) -> list[Action]:
     return moved
 
 
-def get(action_id: int) -> Action:
-    """One action. Raises UsageError where there is none of that number."""
-    with translated(), connect(Role.CONTROLLER) as connection:
-        return _read(connection, action_id)
-
-
-def find(
-    *,
-    states: Sequence[ActionState] = (),
-    kind: str | None = None,
-    domain: str | None = None,
-    dataset: str | None = None,
-    limit: int = 50,
-) -> list[Action]:
-    """Actions, newest first."""
-    with translated(), connect(Role.CONTROLLER) as connection:
-        return _select(
-            connection,
-            states=[state.value for state in states] or None,
-            kind=kind,
-            domain=domain,
-            dataset=dataset,
-            limit=limit,
-        )
-
-
-def story(action_id: int) -> Story:
-    """An action and the events that tell of it."""
-    from dataclasses import fields
-
-    action = get(action_id)
-    columns = ", ".join(f"t.{field.name}" for field in fields(Link))
-    query = (
-        f"select {columns} from interlock.audit_trail t"  # noqa: S608
-        " where t.payload::jsonb @> jsonb_build_object('action', %(id)s)"
-        " or t.payload::jsonb @> jsonb_build_object('by_action', %(id)s) order by t.position"
-    )
-    with translated(), connect(Role.AUDITOR) as connection:
-        events = tuple(Link(*row) for row in connection.execute(query.encode(), {"id": action_id}))
-    return Story(action=action, events=events)
-
-
 def _swept(action: Action, by: Actor) -> Action:
     with _alone() as connection:
-        now = _now(connection)
-        action = _read(connection, action.action_id)
-        if action.is_open and action.expires_at <= now:
+        action = read(connection, action.action_id)
+        if action.is_open and action.expires_at <= now(connection):
             reason = Jsonb({"reason": f"nobody took it further before {action.expires_at:%Y-%m-%d %H:%M} UTC"})
             _call(connection, "move_action", action.action_id, action.state.value, "expired", by.name, reason)
-            return _read(connection, action.action_id)
+            return read(connection, action.action_id)
         if action.state is ActionState.PROPOSED and action.decision and action.decision.failure:
             action = _decided(connection, action)
     return _carried_out(action.action_id, by) if action.state is ActionState.APPROVED else action
@@ -271,7 +220,7 @@ def _swept(action: Action, by: Actor) -> Action:
 
 def _carried_out(action_id: int, by: Actor) -> Action:
     with _alone() as connection:
-        action = _read(connection, action_id)
+        action = read(connection, action_id)
         if action.state in (ActionState.EXECUTED, ActionState.ROLLED_BACK):
             return action
         if action.state is ActionState.APPROVED:
@@ -285,7 +234,7 @@ def _carried_out(action_id: int, by: Actor) -> Action:
             if changed:
                 details = Jsonb({"reason": changed})
                 _call(connection, "move_action", action_id, "approved", "invalidated", by.name, details)
-            return _read(connection, action_id)
+            return read(connection, action_id)
     raise _not_approved(action)
 
 
@@ -301,14 +250,12 @@ def _obstacle(connection: Connection, action: Action, error: Exception, by: Acto
 
     Raises what a later attempt may be granted: the action stays approved.
     """
-    import psycopg
-
     failure = failure_of(error) if isinstance(error, psycopg.Error) else None
     if isinstance(failure, Refused) and failure.refusal in (Refusal.PRECONDITION, Refusal.NOT_IN_STATE):
         return failure.message
     if isinstance(failure, TransientFailure) or not isinstance(error, psycopg.Error):
         raise error
-    logger.exception("action %s failed", action.action_id)
+    logger.error("action %s failed: %s", action.action_id, error)
     _call(connection, "move_action", action.action_id, "approved", "failed", by.name, Jsonb({"failure": str(error)}))
     return None
 
@@ -316,7 +263,7 @@ def _obstacle(connection: Connection, action: Action, error: Exception, by: Acto
 def _changed(connection: Connection, action: Action) -> str | None:
     """What is no longer as it was when the action was approved; None where nothing is. Raises PolicyUnavailable."""
     kind = kind_of(action.kind)
-    if action.expires_at <= _now(connection):
+    if action.expires_at <= now(connection):
         return "it was not executed in time"
     proposal = Proposal(
         kind=action.kind,
@@ -331,7 +278,7 @@ def _changed(connection: Connection, action: Action) -> str | None:
     radius = kind.radius(connection, proposal, action.domains)
     if grown := _grown(action.radius, radius):
         return f"it would touch more than was approved: {grown}"
-    decision = policy.decide(_question(connection, action), connection)
+    decision = policy.decide(question_about(connection, action), connection)
     if decision.failure:
         raise PolicyUnavailable(decision.failure, fix=f"`interlock action execute {action.action_id}` asks again.")
     if decision.outcome is not Outcome.EXECUTE:
@@ -358,7 +305,7 @@ def _grown(approved: Radius, now: Radius) -> str:
 
 def _decided(connection: Connection, action: Action) -> Action:
     """Ask the policy about a proposal, and move it as that says."""
-    decision = policy.decide(_question(connection, action), connection)
+    decision = policy.decide(question_about(connection, action), connection)
     _call(connection, "record_decision", action.action_id, Jsonb(decision.model_dump(mode="json")))
     if decision.outcome is Outcome.EXECUTE:
         _call(connection, "move_action", action.action_id, "proposed", "approved", "policy", Jsonb({}))
@@ -366,7 +313,7 @@ def _decided(connection: Connection, action: Action) -> Action:
         _attach_elsewhere(connection, action, decision)
         reasons = {"reason": " ".join(reason.message for reason in decision.reasons)}
         _call(connection, "move_action", action.action_id, "proposed", "rejected", "policy", Jsonb(reasons))
-    return _read(connection, action.action_id)
+    return read(connection, action.action_id)
 
 
 def _attach_elsewhere(connection: Connection, action: Action, decision: Decision) -> None:
@@ -375,81 +322,6 @@ def _attach_elsewhere(connection: Connection, action: Action, decision: Decision
     for obligation in decision.obligations:
         if obligation.code == "attach_evidence_to" and obligation.subject.isdecimal():
             _call(connection, "attach_evidence", int(obligation.subject), facts, action.actor.name)
-
-
-def _question(connection: Connection, action: Action) -> Question:
-    """Everything that the policy may know about an action, as of now."""
-    return Question(
-        actor=action.actor,
-        action=Asked(
-            kind=action.kind,
-            parameters=action.parameters,
-            rationale=action.rationale,
-            is_reversible=kind_of(action.kind).is_reversible,
-            proposed_at=int(action.proposed_at.timestamp()),
-        ),
-        scope=Scope(
-            domains=action.domains,
-            dataset=action.dataset,
-            partitions=action.partitions,
-            version=action.version,
-            is_served=_is_served(connection, action),
-        ),
-        evidence=action.evidence,
-        blast_radius=BlastRadius.model_validate_json(action.radius.model_dump_json(exclude={"touches"})),
-        environment=Environment(name=settings().environment, frozen_domains=_frozen(connection)),
-        time=int(_now(connection).timestamp()),
-        approvals=tuple(
-            Approval(actor=given.actor, at=int(given.at.timestamp()))
-            for given in action.answers
-            if given.answer is Verb.APPROVE
-        ),
-        recent=_recent(connection, action),
-    )
-
-
-def _is_served(connection: Connection, action: Action) -> bool | None:
-    if action.version is None or not action.partitions:
-        return None
-    row = connection.execute(
-        b"select count(*) from interlock.partition p join interlock.dataset d on d.dataset_id = p.dataset_id"
-        b" where d.name = %s and p.partition = any (%s) and p.withdrawn_at is null"
-        b" and interlock.is_part_of_served(d, p, %s)",
-        [action.dataset, list(action.partitions), action.version],
-    ).fetchone()
-    return row is not None and row[0] == len(action.partitions)
-
-
-def _frozen(connection: Connection) -> tuple[str, ...]:
-    return tuple(
-        name for (name,) in connection.execute(b"select f.domain from interlock.freeze f where f.thawed_at is null")
-    )
-
-
-def _recent(connection: Connection, action: Action) -> tuple[RecentAction, ...]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(
-            statement("control/recent.sql").encode(),
-            {
-                "minutes": _window_minutes(connection),
-                "action_id": action.action_id,
-                "kind": action.kind,
-                "domains": list(action.domains),
-                "dataset": action.dataset,
-                "partitions": list(action.partitions),
-                "version": action.version,
-            },
-        )
-        return tuple(RecentAction.model_validate(row, strict=False) for row in cursor)
-
-
-def _window_minutes(connection: Connection) -> int:
-    """For how long the active policy looks back; a day where it does not say."""
-    try:
-        limits = policy.current_policy(connection).bundle.data["interlock"]["limits"]
-        return max(int(limits["automatic_window_minutes"]), int(limits["collapse_minutes"]))
-    except (InterlockError, OSError, KeyError, TypeError, ValueError):
-        return DAY_MINUTES  # the decision itself says what is wrong
 
 
 def _drawn(connection: Connection, kind: Kind, proposal: Proposal) -> _Draft:
@@ -462,8 +334,7 @@ def _drawn(connection: Connection, kind: Kind, proposal: Proposal) -> _Draft:
     dataset_id, domain = None, proposal.domain
     if proposal.dataset is not None:
         row = connection.execute(
-            b"select d.dataset_id, d.domain from interlock.dataset d"
-            b" where d.dataset_id = interlock.dataset_id_of(%s)",
+            b"select d.dataset_id, d.domain from interlock.dataset d where d.dataset_id = interlock.dataset_id_of(%s)",
             [proposal.dataset],
         ).fetchone()
         dataset_id, domain = row or (None, None)
@@ -480,9 +351,8 @@ def _drawn(connection: Connection, kind: Kind, proposal: Proposal) -> _Draft:
 
 def _imagined(connection: Connection, row: dict[str, Any]) -> Action:
     """A proposal as the action that it would be."""
-    now = _now(connection)
     absent = dict.fromkeys(("decision", "decided_at", "executed_at", "failure"))
-    times = {"proposed_at": now, "expires_at": now}
+    times = dict.fromkeys(("proposed_at", "expires_at"), now(connection))
     kept = {name: value for name, value in row.items() if name != "dataset_id"}
     return Action.model_validate(
         kept | absent | times | {"state": "proposed", "result": {}, "answers": ()}, strict=False
@@ -514,44 +384,6 @@ def _not_approved(action: Action) -> Refused:
     )
     refused.refusal = Refusal.NOT_IN_STATE
     return refused
-
-
-def _by_key(connection: Connection, key: str | None) -> Action | None:
-    if key is None:
-        return None
-    row = connection.execute(b"select a.action_id from interlock.action a where a.key = %s", [key]).fetchone()
-    return _read(connection, row[0]) if row else None
-
-
-def _read(connection: Connection, action_id: int) -> Action:
-    found = _select(connection, action_id=action_id, limit=1)
-    if not found:
-        raise UsageError(f"There is no action {action_id}.", fix="`interlock action list --all` shows all of them.")
-    return found[0]
-
-
-def _select(connection: Connection, **wanted: Any) -> list[Action]:
-    values = dict.fromkeys(("action_id", "states", "kind", "domain", "dataset")) | wanted
-    with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(statement("control/actions.sql").encode(), values)
-        return [_action(row) for row in cursor]
-
-
-def _action(row: dict[str, Any]) -> Action:
-    """From JSON where the database has it: decisions and actors are strict about what a list is."""
-    parts = {name: row[name] for name in ("actor", "decision", "evidence", "answers", "radius")}
-    return Action.model_validate_json(_dumped(row | parts))
-
-
-def _dumped(row: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(row, default=lambda value: value.isoformat())
-
-
-def _now(connection: Connection) -> Any:
-    row = connection.execute(b"select clock_timestamp()").fetchone()
-    return row[0] if row else None
 
 
 def _call(connection: Connection, function: str, *arguments: Any) -> Any:

@@ -1,7 +1,7 @@
 """Rego on an OPA server, by setting INTERLOCK_OPA_URL.
 
-The server must say that it decided by the revision of this checkout (it loads what `interlock policy bundle` writes):
-a decision by rules that nobody here has seen would be recorded under rules that it does not follow. The deadline is for
+The server must say that it decided by the revision that it was asked about (it loads what `interlock policy bundle
+--active` writes): a decision by other rules would be recorded under rules that it does not follow. The deadline is for
 the whole of a question and its answer: a watchdog shuts the connection, however slowly the server talks.
 """
 
@@ -117,8 +117,9 @@ class OpaEngine:
         if revisions != {self._revision}:
             told = ", ".join(sorted(revision[:12] for revision in revisions if revision)) or "no known revision"
             raise PolicyUnavailable(
-                f"OPA at {self._url} decides by {told}, this checkout by {self._revision[:12]}.",
-                fix="Load what `interlock policy bundle` writes into the server.",
+                f"OPA at {self._url} decides by {told}, and not by {self._revision[:12]}.",
+                fix="Load what `interlock policy bundle --active` writes into the server."
+                " `interlock policy test --engine rego` tests the checkout's without it.",
             )
         if "result" not in answer:
             raise PolicyUnavailable("The policy is undefined for this question.")

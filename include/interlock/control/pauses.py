@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Airflow cannot be told that a DAG must not be paused. Whoever finds one of these paused starts it again.
 NEVER_PAUSED = ("interlock_control", "interlock_approval")
 # One at a time, or one switches on again what another has just taken back. Advisory locks are of one database.
-MIRROR_LOCK = 4_738_122
+MIRROR_LOCK = 4_738_123
 
 
 class Switches(Protocol):

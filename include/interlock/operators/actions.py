@@ -104,9 +104,9 @@ class GovernedOperator(BaseOperator):
                 domain=self.domain,
                 dataset=self.dataset,
                 partitions=(self.partitions,) if isinstance(self.partitions, str) else tuple(self.partitions),
-                version=int(self.version) if self.version is not None else None,
+                version=_number(self.version),
                 parameters=dict(self.parameters or {}),
-                evidence=tuple(_fact(dict(fact)) for fact in self.evidence),
+                evidence=tuple(_fact(fact) for fact in self.evidence),
                 key=f"airflow:{run.dag_id}:{run.run_id}:{self.task_id}:{instance.map_index}",
             )
         except (ValidationError, ValueError) as error:
@@ -188,6 +188,12 @@ def what_became_of(action: Action) -> str:
     )
 
 
-def _fact(given: dict[str, Any]) -> Evidence:
-    missing = {"dataset": None, "partition": None, "version": None, "count": 1, "root": given.get("ref")}
-    return Evidence(**{"at": int(datetime.now(UTC).timestamp()), **missing, **given})
+def _fact(given: Mapping[str, Any]) -> Evidence:
+    left_out = {"dataset": None, "partition": None, "version": None, "count": 1, "root": given.get("ref")}
+    told = {"at": datetime.now(UTC).timestamp(), **left_out, **given}
+    return Evidence(**told | {name: _number(told[name]) for name in ("version", "count", "at")})
+
+
+def _number(rendered: float | str | None) -> int | None:
+    """A number as a template left it: as text, and none as the word or as nothing."""
+    return None if rendered is None or rendered in ("", "None") else int(rendered)

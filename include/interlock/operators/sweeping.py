@@ -15,13 +15,24 @@ logger = logging.getLogger(__name__)
 
 
 def take_further() -> list[str]:
-    """Take every action further that can go further, and let the rules answer what they have not answered yet."""
+    """Take every action further that can go further, look for recalls, and let the rules answer what they have not yet.
+
+    Raises what kept a feed's recalls from being looked for, after all else is done: what is served of it may be bad.
+    """
     from interlock.control import actions, rules
     from interlock.operators.actions import actor_of
+    from interlock.recovery import recalls
 
     by = actor_of("interlock_control")
-    moved = [*actions.sweep(by), *rules.react(by)]
-    return [f"action {action.action_id}, {action.title}: {action.state}" for action in moved]
+    moved = actions.sweep(by)
+    hindrances = recalls.look(by)
+    moved += rules.react(by)
+    told = [f"action {action.action_id}, {action.title}: {action.state}" for action in moved]
+    for line in told:
+        logger.info(line)
+    if hindrances:
+        raise hindrances[0]
+    return told
 
 
 def tell_airflow() -> list[str]:

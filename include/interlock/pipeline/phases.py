@@ -45,8 +45,13 @@ def load(session: Session) -> Outcome:
     rows, done, blocked = 0, [], []
     for dataset, partition in session.rows("pending_replays.sql"):
         session.call(Role.LOADER, "replay_loads", session.run.run_id, session.token, dataset, partition)
-    for contract in session.catalog.feeds(session.run.domain):
+    feeds = session.catalog.feeds(session.run.domain)
+    paused = session.paused({contract.dataset: _partitions(session, contract) for contract in feeds})
+    for contract in feeds:
         for partition in _partitions(session, contract):
+            if (contract.dataset, partition) in paused:
+                blocked.append(paused[contract.dataset, partition])
+                continue
             try:
                 results = loads.load_partition(
                     session.connection(Role.LOADER), session.run.run_id, session.token, contract, partition

@@ -78,6 +78,7 @@ class Planner:
         self._building: dict[str, set[str]] = defaultdict(set)
         self._blocked: dict[tuple[str, str], Blocked] = {}
         self._forced: set[tuple[str, str]] = set()
+        self._paused = session.paused({name: self._partitions(name) for name in self._datasets})
 
     def plan(self) -> Plan:
         """Which datasets to build for which partitions, in dependency order."""
@@ -100,7 +101,7 @@ class Planner:
     def _considered(self) -> dict[str, set[Input]]:
         """What has to be built, inputs first, with the inputs that each dataset wants."""
         self._building.clear()
-        self._blocked.clear()
+        self._blocked = dict(self._paused)
         wanted: dict[str, set[Input]] = {}
         for name in self._datasets:
             wanted[name] = set()
@@ -122,6 +123,8 @@ class Planner:
         return self._session.run.days if self._catalog[name].partition.grain is Grain.DAY else ("all",)
 
     def _consider(self, name: str, partition: str, wanted: set[Input]) -> None:
+        if (name, partition) in self._paused:
+            return
         inputs: set[Input] = set()
         for edge in self._lineage.upstream(name):
             for upstream in self._mapped(edge, partition):

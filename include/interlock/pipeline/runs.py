@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from enum import StrEnum
@@ -173,6 +173,21 @@ class Session:
                 .execute(statement(f"pipeline/{file}").encode(), {"run_id": self.run.run_id, **values})
                 .fetchall()
             )
+
+    def paused(self, wanted: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], Blocked]:
+        """Of some partitions by dataset, those of datasets that an action has paused: nothing of them goes through."""
+        held = dict(self.rows("paused.sql"))
+        return {
+            (dataset, partition): Blocked(
+                dataset=dataset,
+                partition=partition,
+                reason=held[dataset],
+                fix=f'When it may go on: interlock resume {dataset} --reason "...", and run it again.',
+            )
+            for dataset, partitions in wanted.items()
+            if dataset in held
+            for partition in partitions
+        }
 
     def admit(self, *, is_one_process: bool, preparing: timedelta) -> None:
         """Enter the run in the database and hold its partitions; its first phase, which took so long, is over with it.

@@ -52,6 +52,7 @@ def carry_out(by: str) -> list[Report]:
             _count_attempt(domain, partitions)
             try:
                 reports.append(chain.run(domain, partitions, trigger="rebuild", by=by))
+                _end_reruns(domain, partitions)
             except InterlockError as error:
                 with logs.bound(domain=domain, partition=partitions[0] if len(partitions) == 1 else None):
                     logger.warning("rebuilds of %s (%s) were not carried out: %s", domain, ", ".join(partitions), error)
@@ -74,6 +75,12 @@ def require_complete(reports: Iterable[Report]) -> list[str]:
             fix=where_to_look(blocked),
         )
     return lines
+
+
+def _end_reruns(domain: str, partitions: list[str]) -> None:
+    """What an action wanted run again was run again, whatever came of it: what failed says so itself."""
+    with connect(Role.OPERATOR) as connection:
+        connection.execute("select interlock.end_reruns(%s, %s)", [domain, partitions])
 
 
 def _count_attempt(domain: str, partitions: list[str]) -> None:

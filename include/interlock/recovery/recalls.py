@@ -1,8 +1,8 @@
 """Recalls: deliveries that were accepted, and that their producer has taken back since.
 
-A run refuses what was recalled before it; nobody runs a day again because of a mark that was put beside its file. So
-whoever sweeps looks: at one listing of each feed's folder, and at no more marks than stand beside something that is
-served. What it finds is a fact about that very load, which the rules answer, and with it about all that was built from it.
+A run refuses what was recalled before it, but nobody runs a day again because of a mark that was put beside its file.
+So whoever sweeps looks: at one listing of each feed's folder, and at no more marks than stand beside something that is
+served. What it finds is a fact about that very load; the rules answer it, and with it whatever was built from the load.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from interlock.control.questions import Actor, ActorKind, Evidence, Right
-from interlock.control.records import Proposal
+from interlock.control import actions
+from interlock.control.questions import ActionState, Actor, ActorKind, Evidence, Right
+from interlock.control.records import Action, Proposal, Verb
 
 EVERYTHING = tuple(Right)
 
@@ -36,3 +37,12 @@ def found_bad(dataset: str, partition: str, version: int, *, ref: str = "finding
         kind="producer_recall", ref=ref, root=root or ref, dataset=dataset, partition=partition, version=version,
         count=1, at=int(time.time()),
     )  # fmt: skip
+
+
+def carried_out(kind: str, dataset: str | None = None, *partitions: str, **more: Any) -> Action:
+    """An action that anna proposes, and that ben and carl approve as far as it takes them."""
+    action = actions.propose(proposal(kind, dataset, *partitions, **more), ANNA)
+    for actor in (BEN, CARL):
+        if action.state is ActionState.PROPOSED:
+            action = actions.answer(action.action_id, actor, Verb.APPROVE, "yes", via="command line")
+    return action

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
+from tests.integration.control.people import ANNA, BEN, CARL, carried_out, found_bad, person, proposal, rule
 
 from interlock.control import actions
 from interlock.control.actions import NotEntitled
@@ -16,7 +17,6 @@ from interlock.control.records import Verb
 from interlock.db.connection import Role
 from interlock.db.failures import Refusal, Refused
 from interlock.errors import UsageError
-from tests.integration.control.people import ANNA, BEN, CARL, found_bad, person, proposal, rule
 
 DAY, NEXT = "2013-01-05", "2013-01-06"
 VIA = {"via": "command line"}
@@ -99,8 +99,8 @@ def test_a_partition_is_rolled_back_to_its_last_good_version_and_reinstated_with
     assert filled.state("fct_orders", DAY) == "unsafe"
     before = everything(filled)
 
-    waiting = actions.propose(proposal("rollback_partition", "fct_orders", DAY), ANNA)
-    assert (waiting.version, waiting.parameters["from_version"]) == (first, second)
+    waiting = actions.propose(proposal("rollback_partition", "fct_orders", DAY, version=first), ANNA)
+    assert waiting.parameters == {"from_version": second, "reaches_back_hours": 1}
     done = actions.answer(waiting.action_id, BEN, Verb.APPROVE, "yes", **VIA)
     assert done.state is ActionState.EXECUTED
     assert (filled.state("fct_orders", DAY), filled.amounts("fct_orders", DAY)) == ("safe", [1, 2])
@@ -109,8 +109,20 @@ def test_a_partition_is_rolled_back_to_its_last_good_version_and_reinstated_with
     back = actions.roll_back(done.action_id, ANNA, "the new one was better")
     actions.answer(back.action_id, BEN, Verb.APPROVE, "yes", **VIA)
     assert version_of(filled, "fct_orders") == second
-    assert [(r["code"], r["message"]) for r in filled.reasons("fct_orders", DAY)] == [("gate_failed", "2 keys are doubled")]
+    assert [(r["code"], r["message"]) for r in filled.reasons("fct_orders", DAY)] == [
+        ("gate_failed", "2 keys are doubled")
+    ]
     assert [row[:5] for row in everything(filled) if len(row) > 5] == [row[:5] for row in before if len(row) > 5]
+
+
+def test_where_only_a_newer_candidate_failed_the_last_good_version_is_the_one_that_was_served(filled):
+    served = version_of(filled, "fct_orders")
+    run = filled.admit("shop", DAY)
+    filled.workspace(run)
+    filled.fail(run, filled.build(run, "fct_orders", DAY, amounts=(0,)), DAY)
+    filled.finish(run)
+    assert carried_out("rollback_partition", "fct_orders", DAY).version == served
+    assert (filled.state("fct_orders", DAY), version_of(filled, "fct_orders")) == ("safe", served)
 
 
 def test_a_feed_of_increments_is_not_rolled_back(filled):
@@ -136,7 +148,7 @@ def test_a_paused_domain_admits_nothing_and_stops_a_run_at_its_next_phase_until_
     assert paused.state is ActionState.EXECUTED
     for call in (lambda: filled.admit("weather", NEXT),
                  lambda: filled.call(Role.OPERATOR, "start_phase", going_on.run_id, "load", "1 min")):  # fmt: skip
-        with pytest.raises(psycopg.Error, match='"weather" is paused since .* by anna') as refused:
+        with pytest.raises(psycopg.Error, match=r'"weather" is paused since .* by anna') as refused:
             call()
         assert refused.value.sqlstate == Refusal.PAUSED
     filled.admit("shop", NEXT)
@@ -194,7 +206,7 @@ def test_approved_twice_from_two_places_at_once_it_is_done_once_and_each_answer_
     def approve(via: str) -> None:
         try:
             ended.append(actions.answer(waiting.action_id, BEN, Verb.APPROVE, "yes", via=via).state)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             ended.append(error)
 
     threads = [threading.Thread(target=approve, args=(via,)) for via in ("airflow", "command line") * 2]
@@ -259,7 +271,8 @@ def test_an_executor_that_dies_in_the_middle_leaves_the_action_to_be_gone_on_wit
 def test_two_hundred_correlated_proposals_are_one_action_with_the_evidence_of_all(filled):
     orders = version_of(filled, "orders")
     root = actions.propose(
-        proposal("quarantine_partition", "orders", DAY, evidence=(found_bad("orders", DAY, orders, ref="recall:7"),)), rule()
+        proposal("quarantine_partition", "orders", DAY, evidence=(found_bad("orders", DAY, orders, ref="recall:7"),)),
+        rule(),
     )
     states = set()
     for number in range(40):
@@ -276,7 +289,9 @@ def test_after_so_many_automatic_actions_in_an_hour_a_person_decides(filled):
     for dataset in ("stg_orders", "fct_orders", "agg_orders", "price_list"):
         for day in (DAY, NEXT):
             fact = found_bad(dataset, day, version_of(filled, dataset, day), ref=f"finding:{dataset}:{day}")
-            states.append(actions.propose(proposal("quarantine_partition", dataset, day, evidence=(fact,)), rule()).state)
+            states.append(
+                actions.propose(proposal("quarantine_partition", dataset, day, evidence=(fact,)), rule()).state
+            )
     assert states == [ActionState.EXECUTED] * 6 + [ActionState.PROPOSED] * 2
 
 

@@ -97,7 +97,8 @@ def test_opas_own_tools_have_nothing_to_say(opa: str, arguments: list[str]):
 
 
 def test_opa_test_runs_every_case(opa: str):
-    ended = subprocess.run([opa, "test", "--format", "json", POLICIES], capture_output=True, text=True, check=False)
+    arguments = ["test", "--timeout", "1m", "--format", "json", POLICIES]
+    ended = subprocess.run([opa, *arguments], capture_output=True, text=True, check=False)
     (run,) = json.loads(ended.stdout)
     assert set(run["sub_results"]) == set(CASES)
     assert [name for name, result in run["sub_results"].items() if result.get("fail")] == []

@@ -75,8 +75,9 @@ def approved(action: Action, by: str) -> Action:
 
 def begun(database: Database, folder: Path) -> Bundle:
     """The checkout's bundle, active, and not yet known to this process."""
+    bundle = load_bundle(folder)
     with database.connect(Role.CONTROLLER) as connection:
-        assert active.begin(connection, bundle := load_bundle(folder), "tester") == bundle.revision
+        assert active.begin(connection, bundle, "tester") == bundle.revision
     return bundle
 
 
@@ -103,7 +104,7 @@ def test_a_changed_file_alone_changes_no_decision(checkout: Path):
 def test_of_two_that_decide_first_at_once_one_begins_the_policy(database: Database, checkout: Path):
     decisions: list[Decision] = []
     threads = [threading.Thread(target=lambda: decisions.append(decide(AS_WIDE_AS_ALLOWED))) for _ in range(2)]
-    waiting = b"select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    waiting = b"select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     with database.connect(Role.ADMIN) as connection, database.connect(Role.ADMIN, autocommit=True) as other:
         connection.execute(b"select interlock.decide_alone()")
         for thread in threads:

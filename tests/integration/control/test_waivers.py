@@ -10,12 +10,18 @@ import pytest
 from psycopg.types.json import Jsonb
 from tests.conftest import Server
 from tests.integration.conftest import Platform
+from tests.integration.control.people import ANNA, BEN, proposal
+from typer.testing import CliRunner
 
+from interlock import cli
 from interlock.cli.answers import sentences
+from interlock.control import actions
 from interlock.control.kinds.waivers import RevokeWaiver, Waive
-from interlock.control.records import Proposal
+from interlock.control.questions import ActionState
+from interlock.control.records import Proposal, Verb
 from interlock.db import consumers
 from interlock.db.connection import Role
+from interlock.db.embedded import SUPERUSER
 from interlock.errors import PermanentFailure, UsageError
 from interlock.safety.answers import ask
 
@@ -131,7 +137,6 @@ def test_a_waiver_belongs_to_who_reads_and_to_no_role_that_they_pass_through(wai
 
 
 def lapsed_lease(waivers):
-    waivers.platform.as_(Role.OPERATOR)
     waivers.platform.session(Role.OWNER).execute("update interlock.dataset set lease_until = interlock.now()")
 
 
@@ -199,12 +204,12 @@ def test_a_revoked_waiver_gives_nothing_and_its_way_back_is_another_waiver(waive
     _, result = waivers.act("revoke_waiver", revoke)
     assert amounts(reader) == []
     assert (result["consumer"], result["hours_left"]) == (one, 8)
-    told = waivers.platform.rows(
+    events = waivers.platform.rows(
         Role.AUDITOR,
         "select kind, actor, partition, payload ->> 'consumer' from interlock.event"
         " where kind in ('waived', 'waiver_revoked') order by event_id",
     )
-    assert told == [("waived", "ana", DAY, one), ("waiver_revoked", "ana", DAY, one)]
+    assert events == [("waived", "ana", DAY, one), ("waiver_revoked", "ana", DAY, one)]
 
 
 def test_nothing_is_waived_but_by_an_action_that_is_being_executed(waivers):
@@ -216,41 +221,31 @@ def test_nothing_is_waived_but_by_an_action_that_is_being_executed(waivers):
         assert refused.value.sqlstate in ("IL016", "42501")
 
 
-@pytest.mark.parametrize(
-    ("dataset", "change", "because"),
-    [
-        ("fct_orders", {"partitions": [NEXT]}, "does not serve version"),
-        ("agg_orders", {}, "is safe: it needs no waiver"),
-        ("orders", {}, "is a feed"),
-        ("fct_orders", {"version": 999999}, "does not serve version"),
-        ("fct_orders", {"version": None}, "does not serve version"),
-        ("fct_orders", {"consumer": "interlock_consumer"}, "no consumer with a login of its own"),
-        ("fct_orders", {"consumer": "nobody_of_that_name"}, "no consumer with a login of its own"),
-        ("fct_orders", {"consumer": "pg_read_all_data"}, "no consumer with a login of its own"),
-        ("fct_orders", {"consumer": "interlock"}, "no consumer with a login of its own"),
-        ("fct_orders", {"lasts_hours": 0}, "some whole hours"),
-        ("fct_orders", {"lasts_hours": 1.5}, "some whole hours"),
-        ("fct_orders", {"lasts_hours": None}, "for ever"),
-    ],
-)
-def test_only_what_is_served_and_not_safe_is_waived_for_a_while_to_one_named_consumer(
-    waivers, dataset, change, because
-):
-    parameters = {"consumer": None, "lasts_hours": 8} | {
-        k: v for k, v in change.items() if k in ("consumer", "lasts_hours")
-    }
-    parameters["consumer"] = parameters["consumer"] or waivers.login("one")
-    scope = {k: v for k, v in change.items() if k not in parameters}
-    definition = waivers.definition("waive", dataset, DAY, parameters=parameters) | scope
-    if dataset == "agg_orders":  # built from what is unsafe, so unsafe too, until it does not reopen
-        waivers.platform.session(Role.OWNER).execute(
-            "update interlock.cause set cleared_at = now() where cleared_at is null"
-            " and dataset_id = interlock.dataset_id_of('agg_orders')"
-        )
+def test_only_what_is_served_and_not_safe_is_waived_for_a_while_to_one_named_consumer(waivers):
+    asked = {"consumer": waivers.login("one"), "lasts_hours": 8}
+    waivable = waivers.definition("waive", "fct_orders", DAY)
+    cases = [
+        (waivable | {"partitions": [DAY, NEXT]}, {}, "does not serve version"),
+        (waivable | {"version": 999999}, {}, "does not serve version"),
+        (waivable | {"version": None}, {}, "does not serve version"),
+        (waivers.definition("waive", "fct_orders", NEXT), {}, "is safe: it needs no waiver"),
+        (waivers.definition("waive", "orders", DAY), {}, "is a feed"),
+        (waivable, {"consumer": "interlock_consumer"}, "no consumer with a login of its own"),
+        (waivable, {"consumer": "nobody_of_that_name"}, "no consumer with a login of its own"),
+        (waivable, {"consumer": "pg_read_all_data"}, "no consumer with a login of its own"),
+        (waivable, {"consumer": SUPERUSER}, "no consumer with a login of its own"),
+        (waivable, {"consumer": None}, "no consumer with a login of its own"),
+        (waivable, {"lasts_hours": 0}, "some whole hours"),
+        (waivable, {"lasts_hours": 1.5}, "some whole hours"),
+        (waivable, {"lasts_hours": None}, "for ever"),
+    ]
     check = "select interlock.require_waivable(jsonb_populate_record(null::interlock.action, %s))"
-    with pytest.raises(psycopg.Error, match=because) as refused:
-        waivers.platform.session(Role.CONTROLLER).execute(check, [Jsonb(definition)])
-    assert refused.value.sqlstate == "IL017"
+    controller = waivers.platform.as_(Role.CONTROLLER)
+    for definition, change, because in cases:
+        with pytest.raises(psycopg.Error, match=because) as refused:
+            controller.execute(check, [Jsonb(definition | {"parameters": asked | change})])
+        assert refused.value.sqlstate == "IL017"
+    controller.execute(check, [Jsonb(waivable | {"parameters": asked})])
 
 
 def test_a_group_of_consumers_is_nobody_by_name(waivers):
@@ -310,31 +305,59 @@ def test_a_proposal_is_completed_with_the_served_version_and_with_the_waiver_tha
     assert RevokeWaiver().complete(controller, chosen).undoes == second
 
 
-def test_a_consumer_made_at_the_command_line_reads_safe_and_nothing_else_until_it_is_dropped(waivers):
+def test_a_person_approves_a_waiver_and_taking_it_back_leaves_everything_as_it_was(waivers):
     one = waivers.login("one")
+    before = ask("fct_orders", DAY)
+    asked = proposal("waive", "fct_orders", DAY, parameters={"consumer": one, "lasts_hours": 8})
+    waiting = actions.propose(asked, ANNA)
+    assert (waiting.state, ask("fct_orders", DAY).waiver) == (ActionState.PROPOSED, None)
+    waived = actions.answer(waiting.action_id, BEN, Verb.APPROVE, "the board meets", via="command line")
+    assert (waived.state, waived.result["consumer"]) == (ActionState.EXECUTED, one)
+    assert ask("fct_orders", DAY).waiver.action == waived.action_id
+    assert amounts(waivers.session(one)) == [1, 2]
+
+    revoked = actions.roll_back(waived.action_id, ANNA, "the board has met")
+    assert (revoked.state, revoked.undoes) == (ActionState.EXECUTED, waived.action_id)
+    assert actions.get(waived.action_id).state is ActionState.ROLLED_BACK
+    aged = {"as_of", "freshness"}
+    assert ask("fct_orders", DAY).model_dump(exclude=aged) == before.model_dump(exclude=aged)
+    assert amounts(waivers.session(one)) == []
+    again = actions.way_back(revoked.action_id, "it meets again")
+    assert (again.kind, again.version, again.parameters) == ("waive", waived.version, asked.parameters)
+
+
+def told(*arguments: str) -> str:
+    """What `interlock consumer` prints."""
+    ended = CliRunner().invoke(cli.app, ["consumer", *arguments], catch_exceptions=False)
+    assert ended.exit_code == 0
+    return ended.stdout
+
+
+def test_a_consumer_made_at_the_command_line_reads_safe_and_nothing_else_until_it_is_dropped(waivers):
+    one = f"one_{waivers.platform.database.name}"
+    waivers.stack.callback(waivers.server.run, f"drop role if exists {one}")
+    waivers.logins[one] = told("create", one).strip()
     reader = waivers.session(one)
+    assert reader.execute("select current_user").fetchone() == (one,)
     assert reader.execute("select count(*) from safe.stg_orders").fetchone() == (4,)
     assert reader.execute("select interlock.ask('fct_orders', %s) ->> 'safe'", [DAY]).fetchone() == ("false",)
     for relation in ("curated.fct_orders", "interlock.waiver", "interlock.partition", "raw_shop.orders"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute(f"select from {relation}".encode())
     with pytest.raises(UsageError, match="already"):
-        consumers.create(one, "tester")
+        told("create", one)
     for name in ("interlock_mine", "With Capitals", "a" * 41, "x; drop table"):
         with pytest.raises(UsageError, match="no name for a consumer"):
-            consumers.create(name, "tester")
+            told("create", name)
 
     action = waivers.grant(one, "fct_orders", DAY)
-    assert [c for c in consumers.consumers() if c.name == one] == [
-        consumers.Consumer(name=one, is_ours=True, waivers=1)
-    ]
+    assert f"{one}: 1 waiver\n" in told("list")
     with pytest.raises(PermanentFailure, match="holds 1 waiver"):
-        consumers.drop(one, "tester")
+        told("drop", one)
     waivers.act("revoke_waiver", waivers.definition("revoke_waiver", "fct_orders", DAY, undoes=action))
-    consumers.drop(one, "tester")
+    told("drop", one)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         reader.execute("select from safe.stg_orders")
-    with pytest.raises(UsageError, match="was made here"):
-        consumers.drop(one, "tester")
-    with pytest.raises(UsageError, match="was made here"):
-        consumers.drop("interlock_operator", "tester")
+    for name in (one, "interlock_operator"):
+        with pytest.raises(UsageError, match="was made here"):
+            told("drop", name)

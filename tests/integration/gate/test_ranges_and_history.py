@@ -179,7 +179,8 @@ def test_what_is_not_safe_is_no_history(bench: Bench) -> None:
     bench.judge_and_publish(flights, checks, bench.days(JANUARY, 32))
     with bench.database.connect() as connection:
         connection.execute(
-            "update interlock.partition set withdrawn_at = now() where partition between '2013-01-05' and '2013-02-01'"
+            "update interlock.partition set withdrawn_at = now(), withdrawn_version = version"
+            " where partition between '2013-01-05' and '2013-02-01'"
         )
     (judgement,) = bench.judge(flights, checks, [SATURDAY])
     assert judgement.bootstrapped

@@ -337,7 +337,8 @@ def test_a_version_that_was_withdrawn_is_hidden_and_not_brought_back_by_a_rerun(
     platform.judge(run, candidate, DAY)
     platform.publish(run, DAY, candidate)
     platform.session(Role.OWNER).execute(
-        "update interlock.partition set withdrawn_at = now() where version = %s", [candidate]
+        "update interlock.partition set withdrawn_at = now(), withdrawn_version = version where version = %s",
+        [candidate],
     )
     assert platform.state("stg_orders", DAY) == "quarantined"
     assert platform.amounts("stg_orders") == []

@@ -83,7 +83,10 @@ def test_only_the_loader_adds_to_raw(filled, role):
         ("record_verdicts", "1, 1, 1, '[]'", Role.GATE),
         ("seal", "1, 1, 'x', '{}', 'x'", Role.BUILDER),
         ("begin_load", "1, 1, 'x', 'x', null, 'x', 'x'", Role.LOADER),
-        ("serve_version", "'x', 'x', 1, 'x', 'x'", Role.OPERATOR),
+        ("begin_execution", "1, 'x'", Role.CONTROLLER),
+        ("move_action", "1, 'x', 'x', 'x'", Role.CONTROLLER),
+        ("withdraw_version", "1", Role.CONTROLLER),
+        ("serve_earlier", "1", Role.CONTROLLER),
         ("set_clock", "now(), 'x'", Role.OPERATOR),
         ("register_dataset", "'{}', 'x'", Role.OPERATOR),
         ("mark_notices_sent", "'{}'", Role.OPERATOR),
@@ -113,12 +116,14 @@ def test_a_consumer_reads_safe_and_the_answers_and_nothing_else(filled):
     tables = filled.rows(
         Role.AUDITOR,
         "select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
-        " where c.relkind in ('r', 'v', 'p') and n.nspname not in ('safe', 'pg_catalog', 'information_schema')"
+        " where c.relkind in ('r', 'v', 'p')"
+        " and n.nspname not in ('safe', 'waived', 'pg_catalog', 'information_schema')"
         " and n.nspname !~ '^pg_t' and n.nspname || '.' || c.relname <> 'interlock.safety'",
     )
     assert len(tables) > 40
     for (table,) in tables:
         assert is_denied(filled, Role.CONSUMER, f"select from {table}")
+    assert filled.rows(Role.CONSUMER, "select from waived.fct_orders") == []
     assert is_denied(filled, Role.CONSUMER, "create temp table mine (id integer)")
 
 

@@ -7,10 +7,12 @@ import time
 
 import psycopg
 import pytest
+from tests.integration.control.people import carried_out
 from typer.testing import CliRunner
 
 from interlock.cli import app
 from interlock.db.connection import Role
+from interlock.db.failures import Refused
 from interlock.errors import TransientFailure
 from interlock.recovery import maintenance
 
@@ -167,9 +169,8 @@ def test_what_was_condemned_can_never_be_served_again(filled, replaced):
     [(load,)] = filled.rows(Role.OPERATOR, "select min(load_id) from interlock.load where partition = %s", DAY)
     filled.call(Role.OPERATOR, "condemn", [load], 2, "tester")
     for _ in range(2):
-        with pytest.raises(psycopg.Error, match="was pruned and cannot be served") as refused:
-            filled.call(Role.OPERATOR, "serve_version", "orders", DAY, load, "tester", "a rollback")
-        assert refused.value.sqlstate == "IL008"
+        with pytest.raises(Refused, match="was pruned and cannot be served"):
+            carried_out("rollback_partition", "orders", DAY, version=load)
         assert filled.amounts("fct_orders", DAY) == [40]
         maintenance.maintain("tester")
 
@@ -186,10 +187,10 @@ def test_a_rollback_still_finds_the_last_good_version(filled, replaced):
         DAY,
     )[0][0]
     filled.finish(run)
-    filled.call(Role.OPERATOR, "serve_version", "orders", DAY, load, "tester", "roll back")
+    carried_out("rollback_partition", "orders", DAY, version=load)
     [(staged,)] = filled.rows(Role.OPERATOR, "select version from interlock.input where input_version = %s", load)
-    filled.call(Role.OPERATOR, "serve_version", "stg_orders", DAY, staged, "tester", "roll back")
-    filled.call(Role.OPERATOR, "serve_version", "fct_orders", DAY, replaced[-2], "tester", "roll back")
+    carried_out("rollback_partition", "stg_orders", DAY, version=staged)
+    carried_out("rollback_partition", "fct_orders", DAY, version=replaced[-2])
     assert filled.amounts("fct_orders", DAY) == [30]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.integration.control.people import carried_out
 
 from interlock.db.connection import Role
+from interlock.db.failures import Refused
 
 DAY, NEXT, LATER = "2013-01-05", "2013-01-06", "2013-01-07"
 DOWNSTREAM_OF_ORDERS = ("stg_orders", "fct_orders", "agg_orders", "price_list", "fct_conditions")
@@ -251,13 +253,13 @@ def test_a_second_finding_replaces_the_first_and_hangs_no_double_causes(filled, 
 def test_a_rollback_serves_only_what_its_inputs_still_match(filled, run):
     first = filled.call(Role.CONSUMER, "ask", "fct_orders", DAY)["version"]
     mend(filled, run, "fct_orders")
-    filled.call(Role.OPERATOR, "serve_version", "fct_orders", DAY, first, "operator", "the new one is slow")
+    carried_out("rollback_partition", "fct_orders", DAY, version=first)
     assert filled.call(Role.CONSUMER, "ask", "fct_orders", DAY)["version"] == first
     assert filled.state("agg_orders", DAY) == "rebuilding"
     filled.deliver(run, "orders", DAY, (5,))
     mend(filled, run, "stg_orders", "fct_orders")
-    with pytest.raises(Exception, match="not what is served"):
-        filled.call(Role.OPERATOR, "serve_version", "fct_orders", DAY, first, "operator", "why not")
+    with pytest.raises(Refused, match="not what is served"):
+        carried_out("rollback_partition", "fct_orders", DAY, version=first)
 
 
 def test_what_each_partition_was_built_from_is_kept(filled):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from interlock.control.records import Radius
+from interlock.db.connection import statement
 from interlock.errors import PermanentFailure, UsageError
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ class Kind:
     is_reversible: ClassVar[bool] = True
     parameters: ClassVar[frozenset[str]] = frozenset()
 
-    def complete(self, connection: Connection, proposal: Proposal) -> Proposal:
+    def complete(self, connection: Connection, proposal: Proposal) -> Proposal:  # noqa: ARG002 (other kinds ask it)
         """The proposal with what it left out. Raises UsageError where it names what does not exist."""
         return proposal
 
-    def radius(self, connection: Connection, proposal: Proposal, domains: tuple[str, ...]) -> Radius:
+    def radius(self, connection: Connection, proposal: Proposal, domains: tuple[str, ...]) -> Radius:  # noqa: ARG002
         """What the completed proposal touches."""
         return radius_of_partitions(connection, proposal.dataset, proposal.partitions)
 
@@ -76,7 +77,7 @@ def require_dataset(proposal: Proposal) -> str:
 
 
 def require_partitions(proposal: Proposal, *, one: bool = False) -> tuple[str, ...]:
-    """The partitions that the proposal names. Raises UsageError where it names none, or several where `one` is meant."""
+    """The partitions that the proposal names. Raises UsageError where it names none, or several and `one` is meant."""
     if not proposal.partitions or (one and len(proposal.partitions) > 1):
         raise UsageError(
             f"{proposal.kind} needs {'exactly one partition' if one else 'a partition'}.",
@@ -88,11 +89,7 @@ def require_partitions(proposal: Proposal, *, one: bool = False) -> tuple[str, .
 def last_executed(connection: Connection, kind: str, proposal: Proposal) -> int | None:
     """The newest action of a kind on the proposal's scope that was executed and not rolled back."""
     row = connection.execute(
-        b"select a.action_id from interlock.action a left join interlock.dataset d on d.dataset_id = a.dataset_id"
-        b" where a.kind = %(kind)s and a.state = 'executed' and d.name is not distinct from %(dataset)s"
-        b" and (%(dataset)s is not null or a.domains = array[%(domain)s])"
-        b" and (%(partitions)s::text[] = '{}' or a.partitions && %(partitions)s::text[])"
-        b" order by a.action_id desc limit 1",
+        statement("control/kinds/last_executed.sql").encode(),
         {
             "kind": kind,
             "dataset": proposal.dataset,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from interlock.control.kinds.base import Kind, last_executed, require_dataset, require_partitions
 from interlock.control.records import Proposal
+from interlock.db.connection import statement
 from interlock.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,24 +50,10 @@ class RollbackPartition(Kind):
     parameters = frozenset({"from_version", "reaches_back_hours"})
 
     def complete(self, connection: Connection, proposal: Proposal) -> Proposal:
-        """The last version before the one that is served that is still good, unless one is named; how far it reaches."""
+        """The last good version, unless one is named, and for how long readers have been without it."""
         dataset, partition = require_dataset(proposal), require_partitions(proposal, one=True)[0]
-        # Of what was replaced twice, the last time counts: how long readers have been without it.
         found = connection.execute(
-            b"select p.version, e.version, e.hours from interlock.partition p"
-            b" join interlock.dataset d on d.dataset_id = p.dataset_id"
-            b" left join lateral ("
-            b"   select (x.payload ->> 'version')::bigint as version,"
-            b"     ceil(extract(epoch from clock_timestamp() - coalesce(max(r.at), clock_timestamp())) / 3600)::integer as hours"
-            b"   from interlock.event x"
-            b"   left join interlock.event r on r.dataset_id = x.dataset_id and r.partition = x.partition"
-            b"     and r.kind in ('published', 'rolled_back', 'reinstated') and r.payload ->> 'replaces' = x.payload ->> 'version'"
-            b"   where x.dataset_id = d.dataset_id and x.partition = p.partition and x.kind = 'published'"
-            b"     and (x.payload ->> 'version')::bigint = coalesce(%(version)s, (x.payload ->> 'version')::bigint)"
-            b"     and (%(version)s is not null or (x.payload ->> 'version')::bigint < p.version)"
-            b"   group by 1 order by 1 desc limit 1"
-            b" ) as e on true"
-            b" where d.name = %(dataset)s and p.partition = %(partition)s",
+            statement("control/kinds/earlier_version.sql").encode(),
             {"dataset": dataset, "partition": partition, "version": proposal.version},
         ).fetchone()
         if found is None or found[1] is None:
@@ -97,7 +84,8 @@ class ReinstatePartition(Kind):
         """The rollback that it undoes, and what that replaced."""
         completed = undoing(connection, proposal, "rollback_partition")
         row = connection.execute(
-            b"select (a.result ->> 'version')::bigint from interlock.action a where a.action_id = %s", [completed.undoes]
+            b"select (a.result ->> 'version')::bigint from interlock.action a where a.action_id = %s",
+            [completed.undoes],
         ).fetchone()
         return completed.model_copy(update={"version": row[0] if row else None})
 
@@ -110,7 +98,7 @@ class RerunPartition(Kind):
     precondition = "require_known"
     inverse = "cancel_rerun"
 
-    def complete(self, connection: Connection, proposal: Proposal) -> Proposal:
+    def complete(self, connection: Connection, proposal: Proposal) -> Proposal:  # noqa: ARG002
         """As it is: a rerun is of partitions, whatever their version."""
         require_dataset(proposal)
         require_partitions(proposal)

@@ -197,6 +197,7 @@ cross join lateral (
     when running.now and p.partition <> 'all' then 'rebuilding'
     else 'safe'
   end as state
+  offset 0  -- derived once, and not again wherever it is mentioned
 ) as s
 left join lateral (
   select b.version, b.verdict_id from interlock.verdict b

@@ -180,13 +180,10 @@ return (
 create function interlock.require_rows(d interlock.dataset, part text, of_version bigint) returns void
 language plpgsql stable as $$
 begin
-  if d.layer <> 'raw' and not exists (
-    select from interlock.version_table t
-    where t.version = of_version and t.attached_at is not null and to_regclass(format('versions.%I', t.table_name)) is not null
-      and (t.bucket is null or t.bucket = date_trunc('month', interlock.starts_on(part))::date)
-  ) then
-    perform interlock.refuse_action(format('version %s of "%s" partition %s is gone: it outlived its retention', of_version, d.name, part),
-      'INTERLOCK_KEEP_GOOD_VERSIONS says how many are kept; deliver or rebuild it instead.');
+  if exists (select from interlock.version v where v.version = of_version and v.condemned_at is not null) then
+    perform interlock.refuse_action(
+      format('version %s of "%s" partition %s was pruned and cannot be served', of_version, d.name, part),
+      'Run the partition again: it is built anew. INTERLOCK_KEEP_GOOD_VERSIONS says how many earlier ones are kept.');
   end if;
 end;
 $$;
@@ -199,6 +196,7 @@ declare
   verdict interlock.verdict := interlock.standing_verdict(d, part, a.version);
   served bigint := (select p.version from interlock.partition p where p.dataset_id = d.dataset_id and p.partition = part);
 begin
+  perform interlock.require_rows(d, part, a.version);
   if d.is_increment then
     perform interlock.refuse_action(format('"%s" is delivered in increments: no earlier version of %s is whole without the later ones', d.name, part),
       'Quarantine the increment that is bad, and have it delivered again.');
@@ -228,7 +226,6 @@ begin
       format('version %s of "%s" partition %s cannot be served: what it was built from is not what is served and safe now',
         a.version, d.name, part), 'Roll back its inputs first.');
   end if;
-  perform interlock.require_rows(d, part, a.version);
 end;
 $$;
 

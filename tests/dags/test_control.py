@@ -1,0 +1,42 @@
+"""Who a DAG run is to the control plane, and how it tells its facts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from interlock.control import credentials
+from interlock.control.credentials import Grant
+from interlock.control.questions import Right
+
+
+@pytest.fixture
+def actor_of(dag_bag, database):  # noqa: ARG001  (Airflow is imported with the home of the first, people are in the second)
+    from interlock.operators.actions import actor_of
+
+    return actor_of
+
+
+def test_a_run_acts_for_the_person_behind_the_login_even_after_that_was_taken_from_them(actor_of):
+    grant = Grant(
+        person="anna", scopes=(Right.APPROVE,), domains=("*",), lasts=timedelta(days=1), airflow_login="Anna A."
+    )
+    made, _ = credentials.create(grant, "tester")
+    assert actor_of("team", "Anna A.").on_behalf_of == "anna"
+    credentials.revoke(made.credential_id, "She left the team.", "tester")
+    assert actor_of("team", "Anna A.").on_behalf_of == "anna"
+    assert actor_of("team", "nobody-knows").on_behalf_of == "nobody-knows"
+
+
+def test_a_run_that_nobody_triggered_or_the_platform_itself_acts_for_nobody(actor_of):
+    assert [actor_of("team", login).on_behalf_of for login in (None, "interlock")] == [None, None]
+    assert actor_of("team").name == "airflow:team"
+
+
+def test_a_fact_is_told_as_the_policy_knows_it_however_a_template_wrote_its_numbers(dag_bag):
+    from interlock.operators.actions import _fact
+
+    fact = _fact({"kind": "failed_check", "ref": "check:1", "version": "17", "count": "2", "at": 1_700_000_000.5})
+    assert (fact.root, fact.version, fact.count, fact.at) == ("check:1", 17, 2, 1_700_000_000)
+    assert _fact({"kind": "failed_check", "ref": "check:1", "version": "None"}).version is None
