@@ -27,7 +27,8 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag, task
 
-from interlock.operators.approvals import ASK, DAG_ID, AskOperator
+from interlock.control.pauses import APPROVAL, CONTROL
+from interlock.operators.approvals import ASK, AskOperator
 
 COMMON = {
     "doc_md": __doc__,
@@ -39,7 +40,7 @@ COMMON = {
 
 
 @dag(
-    dag_id="interlock_control",
+    dag_id=CONTROL,
     description="Takes control actions further, mirrors pauses, asks people.",
     schedule="* * * * *",
     max_active_runs=1,
@@ -65,7 +66,7 @@ def control() -> None:
 
 
 @dag(
-    dag_id=DAG_ID,
+    dag_id=APPROVAL,
     description="One question about one action, answered by a person.",
     schedule=None,
     # Each run waits for a person, and costs nothing while it does.

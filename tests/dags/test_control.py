@@ -12,7 +12,8 @@ from interlock.control.questions import Right
 
 
 @pytest.fixture
-def actor_of(dag_bag, database):  # noqa: ARG001  (Airflow is imported with the home of the first, people are in the second)
+def actor_of(dag_bag, database):
+    """Airflow is imported with the home of the one; people are in the other."""
     from interlock.operators.actions import actor_of
 
     return actor_of

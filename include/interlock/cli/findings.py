@@ -15,6 +15,7 @@ from interlock.errors import Exit, UsageError
 if TYPE_CHECKING:
     from interlock.control.findings import Fact, Reported
 
+LONGEST = 2_000
 JSON = typer.Option(False, "--json", help="Print as JSON.")
 
 
@@ -101,6 +102,9 @@ def _kind(text: str) -> Fact:
 
 
 def _told(reason: str) -> str:
-    if not reason.strip():
-        raise UsageError("A finding needs a reason.", fix='Give --reason "..." in words that help in a year.')
-    return reason.strip()
+    told = reason.strip()
+    if not told or len(told) > LONGEST:
+        raise UsageError(
+            f"A finding needs a reason of at most {LONGEST:,} characters.", fix='Give --reason "..." in plain words.'
+        )
+    return told

@@ -11,10 +11,10 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from psycopg.types.json import Jsonb
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from interlock.control import policy
 from interlock.control.actions import NotEntitled
@@ -27,6 +27,15 @@ if TYPE_CHECKING:
     from interlock.db.connection import Connection
 
 logger = logging.getLogger(__name__)
+
+
+def _storable(text: str) -> str:
+    return text.replace("\0", " ")
+
+
+Message = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000), AfterValidator(_storable)
+]
 
 
 class Fact(StrEnum):
@@ -45,6 +54,7 @@ class Standing(StrEnum):
     HIDDEN = "hidden"  # still part of what is served together, and out of sight because of another part of it
     WITHDRAWN = "withdrawn"
     GONE = "gone"  # another version took its place, or it was never served
+    PAUSED = "paused"  # of a dataset: it stands still already
 
 
 class Finding(BaseModel):
@@ -61,7 +71,7 @@ class Finding(BaseModel):
     version: int | None = None
     count: int = Field(default=1, gt=0)
     root: Name | None = None
-    message: str = Field(min_length=1)
+    message: Message
     evidence: dict[str, Any] = {}
 
 

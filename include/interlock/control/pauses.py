@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from interlock.db.connection import Connection
 
 # Airflow cannot be told that a DAG must not be paused. Whoever finds one of these paused starts it again.
-NEVER_PAUSED = ("interlock_control", "interlock_approval")
+CONTROL, APPROVAL = "interlock_control", "interlock_approval"
+NEVER_PAUSED = (CONTROL, APPROVAL)
 # One at a time, or one switches on again what another has just taken back. Advisory locks are of one database.
 MIRROR_LOCK = 4_738_123
 

@@ -51,9 +51,9 @@ class Rule(ABC):
             rights=(Right.PROPOSE, Right.EXECUTE),
         )
 
-    def obstacle(self, finding: Open) -> str | None:  # noqa: ARG002  (most rules have none)
+    @abstractmethod
+    def obstacle(self, finding: Open) -> str | None:
         """Why nothing is to be done about a finding; None where something is."""
-        return None
 
     @abstractmethod
     def subject(self, finding: Open) -> tuple[object, ...]:
@@ -106,6 +106,10 @@ class CandidatesHeldInARow(Rule):
     name = "candidates_held_in_a_row"
     facts = frozenset({Fact.HELD_CANDIDATES})
 
+    def obstacle(self, finding: Open) -> str | None:
+        """A dataset that stands still needs no pause."""
+        return f"{finding.dataset} stands still already" if finding.standing is Standing.PAUSED else None
+
     def subject(self, finding: Open) -> tuple[object, ...]:
         """Each streak by itself."""
         return finding.dataset, finding.root
@@ -147,9 +151,12 @@ def answer() -> list[Action]:
             for found in _by_subject(rule, _answerable(connection, rule, waiting)):
                 try:
                     taken.append(_proposed(connection, rule, found))
-                except InterlockError as failure:
+                except Exception as failure:
                     told = ", ".join(finding.ref for finding in found)
-                    logger.warning("rule %s could not propose from %s: %s", rule.name, told, failure)
+                    unforeseen = None if isinstance(failure, InterlockError) else failure
+                    logger.warning(
+                        "rule %s could not propose from %s: %s", rule.name, told, failure, exc_info=unforeseen
+                    )
     return taken
 
 

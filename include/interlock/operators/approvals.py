@@ -20,6 +20,7 @@ from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowFailException
 
 from interlock.airflow_rest import AirflowRefused
+from interlock.control.pauses import APPROVAL
 from interlock.control.questions import ActionState
 from interlock.errors import PermanentFailure
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from interlock.airflow_rest import Airflow
     from interlock.control.records import Action
 
-DAG_ID, ASK = "interlock_approval", "ask"
+ASK = "ask"
 APPROVE, REJECT, ELSEWHERE = "Approve", "Reject", "Answered elsewhere"
 MOST = 1_000
 MISSING, CONFLICT = 404, 409
@@ -39,7 +40,7 @@ NO_REASON = "(no reason was given)"
 # What would be read as form and not as words; a rationale must not be able to draw an approval that nobody gave.
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+\-.!|~&:/@])")
 
-RUNS = f"/api/v2/dags/{DAG_ID}/dagRuns"
+RUNS = f"/api/v2/dags/{APPROVAL}/dagRuns"
 
 
 class Wording(NamedTuple):
@@ -54,13 +55,16 @@ class AskOperator(HITLOperator):
 
     def __init__(self, **keywords: Any) -> None:
         keywords["params"] = {"reason": Param("", type="string", title="Reason", description="Why, for the record.")}
-        super().__init__(subject=DAG_ID, options=[APPROVE, REJECT, ELSEWHERE], **keywords)
+        super().__init__(subject=APPROVAL, options=[APPROVE, REJECT, ELSEWHERE], **keywords)
 
     def execute(self, context: Context) -> Any:
         """Put the question, and park; the answer comes with `execute_complete`."""
         from interlock.control import actions
 
-        action = actions.get(action_of(context["dag_run"].conf))
+        try:
+            action = actions.get(action_of(context["dag_run"].conf))
+        except PermanentFailure as failure:
+            raise AirflowFailException(str(failure)) from None
         if action.state is not ActionState.PROPOSED:
             self.log.info("Action %s needs no answer: it is %s.", action.action_id, action.state)
             return None

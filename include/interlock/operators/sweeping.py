@@ -19,11 +19,11 @@ def take_further() -> list[str]:
 
     Raises what kept a feed's recalls from being looked for, after all else is done: what is served of it may be bad.
     """
-    from interlock.control import actions, rules
+    from interlock.control import actions, pauses, rules
     from interlock.operators.actions import actor_of
     from interlock.recovery import recalls
 
-    by = actor_of("interlock_control")
+    by = actor_of(pauses.CONTROL)
     moved = actions.sweep(by)
     hindrances = recalls.look(by)
     moved += rules.react(by)

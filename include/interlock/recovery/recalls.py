@@ -47,8 +47,12 @@ def look(by: Actor) -> list[InterlockError]:
             except InterlockError as error:
                 logger.warning("recalls of %s could not be looked for: %s", contract.dataset, error)
                 failures.append(error)
-    if found:
-        findings.report_all(found, by)
+    try:
+        if found:
+            findings.report_all(found, by)
+    except InterlockError as error:
+        logger.warning("%s recalls could not be reported: %s", len(found), error)
+        failures.append(error)
     return failures
 
 

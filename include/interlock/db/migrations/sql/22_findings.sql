@@ -104,6 +104,12 @@ create function interlock.left_unanswered(a interlock.action) returns boolean
 language sql immutable
 return a.state = 'invalidated' or (a.state = 'rejected' and a.decision ->> 'failure' is not null);
 
+create function interlock.stands_still(d interlock.dataset) returns boolean
+language sql stable
+return exists (
+  select from interlock.pause h
+  where h.domain = d.domain and h.resumed_at is null and coalesce(h.dataset_id, d.dataset_id) = d.dataset_id);
+
 -- A finding that is evidence of an action is answered by it, also where whoever proposed it did not live to say so.
 create function interlock.settle_findings() returns void
 language sql security definer set search_path = pg_catalog, pg_temp
@@ -127,6 +133,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp
 begin atomic
   select f.finding_id, f.kind, d.name, f.partition, f.version, f.count, f.root, f.message, f.evidence, f.reported_by, f.reported_at,
     case
+      when f.version is null then case when interlock.stands_still(d) then 'paused' else 'served' end
       when p.withdrawn_version = f.version then 'withdrawn'
       when not coalesce(interlock.is_part_of_served(d, p, f.version), false) then 'gone'
       when p.withdrawn_at is not null then 'hidden'
@@ -161,10 +168,7 @@ begin atomic
       -- Of a version that covers many days, one may have passed just before another failed.
       and not exists (select from interlock.verdict g where g.version = x.version and g.outcome = 'passed')
   ) as s
-  where d.layer <> 'raw' and d.retired_at is null and s.held >= at_least
-    and not exists (
-      select from interlock.pause h
-      where h.domain = d.domain and h.resumed_at is null and coalesce(h.dataset_id, d.dataset_id) = d.dataset_id)
+  where d.layer <> 'raw' and d.retired_at is null and s.held >= at_least and not interlock.stands_still(d)
   order by d.name;
 end;
 
