@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import date
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from interlock.errors import UsageError
+
+if TYPE_CHECKING:
+    from interlock.example.deliveries import Order
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +37,10 @@ def deliver(  # noqa: PLR0913, PLR0917  (each is an option of the command)
             help="The day of the fault, where there are several; it hits the flights, or the first daily --feed."
         ),
     ] = None,
+    recall: Annotated[
+        str | None,
+        typer.Option(metavar="REASON", help="Take back what lies there of these days: the flights, or each --feed."),
+    ] = None,
     to_landing: Annotated[str | None, typer.Option(help="Write to another landing root (an fsspec URL).")] = None,
     compress: Annotated[bool, typer.Option("--compress", help="Deliver gzip files.")] = False,
 ) -> None:
@@ -49,6 +56,9 @@ def deliver(  # noqa: PLR0913, PLR0917  (each is an option of the command)
         first=_day(first), last=_day(last or first), feeds=tuple(feed or ()), fault=fault, on=_day(on) if on else None,
         is_compressed=compress, landing=to_landing,
     )  # fmt: skip
+    if recall is not None:
+        _recall(order, recall)
+        return
     written: Counter[str] = Counter()
     kept: Counter[str] = Counter()
     for item in deliveries.deliver(order):
@@ -62,6 +72,18 @@ def deliver(  # noqa: PLR0913, PLR0917  (each is an option of the command)
             typer.echo(f"  {name:<14}{written[name]:>4} written{unchanged}")
     if fault:
         typer.echo(f"  The delivery of {on} has the fault {fault!r}; deliver that day again without it to correct it.")
+
+
+def _recall(order: Order, reason: str) -> None:
+    from interlock.example import deliveries
+
+    if order.fault is not None or not reason.strip():
+        raise UsageError("A recall takes a reason, and no fault.", fix='Give --recall "why the file is wrong".')
+    taken = list(deliveries.recall(order, reason))
+    for file in taken:
+        typer.echo(f"  recalled {file}; deliver that day again to correct it.")
+    if not taken:
+        raise UsageError("Nothing of these days was delivered.", fix="`interlock deliver --from D` delivers a day.")
 
 
 def _day(text: str) -> date:

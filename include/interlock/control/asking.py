@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from interlock.control import policy
 from interlock.control.kinds import kind_of
 from interlock.control.questions import Action as Asked
-from interlock.control.questions import Approval, BlastRadius, Environment, Question, RecentAction, Scope
+from interlock.control.questions import Approval, BlastRadius, Environment, Evidence, Question, RecentAction, Scope
 from interlock.control.reading import now
 from interlock.control.records import Verb
 from interlock.db.connection import statement
@@ -41,7 +42,7 @@ def question_about(connection: Connection, action: Action) -> Question:
             version=action.version,
             is_served=_is_served(connection, action),
         ),
-        evidence=action.evidence,
+        evidence=_recorded(connection, action),
         blast_radius=BlastRadius.model_validate_json(action.radius.model_dump_json(exclude={"touches"})),
         environment=Environment(name=settings().environment, frozen_domains=_frozen(connection)),
         time=int(now(connection).timestamp()),
@@ -52,6 +53,13 @@ def question_about(connection: Connection, action: Action) -> Question:
         ),
         recent=_recent(connection, action),
     )
+
+
+def _recorded(connection: Connection, action: Action) -> tuple[Evidence, ...]:
+    """The evidence that is on record as a finding: what somebody merely claims moves no policy."""
+    facts = Jsonb([fact.model_dump(mode="json") for fact in action.evidence])
+    found = {ref for (ref,) in connection.execute(statement("control/recorded.sql").encode(), {"facts": facts})}
+    return tuple(fact for fact in action.evidence if fact.ref in found)
 
 
 def _is_served(connection: Connection, action: Action) -> bool | None:
@@ -93,6 +101,7 @@ def _window_minutes(connection: Connection) -> int:
     """For how long the active policy looks back; a day where it does not say."""
     try:
         limits = policy.current_policy(connection).bundle.data["interlock"]["limits"]
-        return max(int(limits["automatic_window_minutes"]), int(limits["collapse_minutes"]))
+        windows = (limits["automatic_window_minutes"], limits["collapse_minutes"], limits["evidence_hours"] * 60)
+        return max(map(int, windows))
     except (InterlockError, OSError, KeyError, TypeError, ValueError):
         return DAY_MINUTES  # the decision itself says what is wrong

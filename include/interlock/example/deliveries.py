@@ -24,6 +24,7 @@ from interlock.settings import settings
 
 FEEDS = (*source.DAILY, *source.SNAPSHOTS)
 MARK = ".done"
+RECALL = ".recalled"
 SUFFIXES = (".csv", ".csv.gz")
 
 
@@ -93,6 +94,20 @@ def delivery(feed: str, day: date, fault: Fault) -> tuple[bytes, bytes | None]:
     return content, mark
 
 
+def recall(order: Order, reason: str) -> Iterator[str]:
+    """Take back what lies there of some days: a mark beside each file. Of the flights, unless feeds are named."""
+    _check(order)
+    landing = Folder(order.landing or settings().landing)
+    for number in range((order.last - order.first).days + 1):
+        day = order.first + timedelta(days=number)
+        for feed in order.feeds or source.DAILY[:1]:
+            for suffix in SUFFIXES:
+                file = f"{feed}/{feed}_{day.isoformat()}{suffix}"
+                if landing.holds(file):
+                    landing.put(file + RECALL, reason.encode())
+                    yield file
+
+
 class Folder:
     """The landing root, through fsspec, as the producer writes to it."""
 
@@ -110,6 +125,10 @@ class Folder:
         except FileNotFoundError:
             return False
 
+    def holds(self, file: str) -> bool:
+        """Whether a file lies there."""
+        return bool(self._files.exists(self._path(file)))
+
     def put(self, file: str, content: bytes) -> None:
         """Write a file so that it appears whole."""
         path = self._path(file)
@@ -119,7 +138,7 @@ class Folder:
 
     def remove(self, file: str) -> None:
         """Take a file away, if it is there."""
-        if self._files.exists(self._path(file)):
+        if self.holds(file):
             self._files.rm_file(self._path(file))
 
     def _path(self, file: str) -> Any:
@@ -145,6 +164,8 @@ def _put(
     is_new = not (landing.has(stem + wanted, sent) and (mark is None or landing.has(stem + wanted + MARK, mark)))
     if is_new or mark is None:
         landing.remove(stem + wanted + MARK)
+    if is_new:
+        landing.remove(stem + wanted + RECALL)
     if is_new:
         landing.put(stem + wanted, sent)
         if mark is not None:

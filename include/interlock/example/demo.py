@@ -7,6 +7,8 @@ told: a demo that goes on after a gate has let bad data through would be the wor
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import time
@@ -21,8 +23,12 @@ from interlock.airflow_rest import Airflow
 from interlock.errors import PermanentFailure
 
 FIRST, LAST, BAD = date(2013, 1, 1), date(2013, 1, 7), date(2013, 1, 5)
+RECALLED, SILENT_FAULT = date(2013, 1, 3), "every_tenth_row_missing"
+RECALL = "Every tenth flight was never exported."
 CLOCK = "2013-01-08T06:00:00Z"
 FLIGHTS, WEATHER, MAINTENANCE = "flight_operations", "airport_weather", "interlock_maintenance"
+CONTROL = "interlock_control"
+OPERATOR, CONSUMER = "demo_operator", "demo_dashboard"
 RUN_SECONDS = 300
 POLL_SECONDS = 0.5
 METRICS = ("scheduled_flights", "cancellation_rate", "on_time_arrival_rate", "average_arrival_delay_minutes")
@@ -78,6 +84,7 @@ class Demo:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._began = time.monotonic()
         self._stamp = int(time.time())
+        self._environment: dict[str, str] = {}
 
     def play(self) -> None:
         """The whole story; raises where it does not end as told. Leaves nothing running that did not run before."""
@@ -90,6 +97,7 @@ class Demo:
             self._bad_day()
             if self._corrects:
                 self._correction(airflow)
+                self._recall(airflow)
             self._where_it_stands()
         self._what_next()
 
@@ -98,7 +106,8 @@ class Demo:
         self._say(f"On {BAD}, {self._scenario.story}. Nobody has told the platform.")
         earlier: list[DagRun] = []
         for day in _days(FIRST, LAST):
-            fault = ["--fault", self._scenario.fault, "--on", str(day)] if day == BAD else []
+            named = {BAD: self._scenario.fault, RECALLED: SILENT_FAULT if self._corrects else None}.get(day)
+            fault = ["--fault", named, "--on", str(day)] if named else []
             self._command("deliver", "--from", str(day), *fault, quietly=True)
             flights, weather = (self._trigger(airflow, domain, day) for domain in (FLIGHTS, WEATHER))
             # The weather of a day waits for its flights by itself, and the next day need not wait for the weather.
@@ -120,11 +129,52 @@ class Demo:
         self._say(
             "The weather of that day was held back; its rebuild is queued, and the maintenance DAG carries it out."
         )
-        run_id = f"demo_{self._stamp}"
-        airflow.call("POST", f"/api/v2/dags/{MAINTENANCE}/dagRuns", {"logical_date": None, "dag_run_id": run_id})
-        self._see(airflow, [DagRun(dag=MAINTENANCE, run_id=run_id, day=BAD)], is_corrected=True)
+        self._see(airflow, [self._start(airflow, MAINTENANCE, BAD)], is_corrected=True)
         for dataset in ("fct_flights", "fct_departure_conditions"):
             self._command("check", dataset, "--partition", str(BAD))
+
+    def _recall(self, airflow: Airflow) -> None:
+        self._chapter("A day that was published is recalled by its producer, and quarantined by rule")
+        self._say(f"Every tenth flight of {RECALLED} was missing too, evenly: no check can tell that from a quiet day.")
+        self._command("check", "fct_flights", "--partition", str(RECALLED))
+        self._command("deliver", "--from", str(RECALLED), "--recall", RECALL)
+        self._say("The control DAG, which looks every minute, finds the recall; the policy lets the rule act on it.")
+        self._see(airflow, [self._start(airflow, CONTROL, RECALLED)], is_corrected=True)
+        self._command("check", "fct_departure_conditions", "--partition", str(RECALLED), expected=3)
+        quarantine = self._newest_action("quarantine_partition")
+
+        self._chapter("An operator wants it all the same, for ten days: the policy asks for two others")
+        self._as_operator()
+        lasts = ("--param", f"consumer={CONSUMER}", "--param", "lasts_hours=240")
+        waive = ("action", "propose", "waive", "--dataset", "fct_flights", "--partition", str(RECALLED), *lasts)
+        self._command(*waive, "--reason", "The board meets tomorrow.", "--submit")
+        waiver = self._newest_action("waive")
+        self._command("action", "approve", waiver, "--reason", "I need it.")
+        self._say("Nobody else agrees, so nothing is waived; the proposal is taken back.")
+        self._command("action", "reject", waiver, "--reason", "The correction is on its way.", quietly=True)
+
+        self._chapter("The correction is published and safe, and the audit tells the story")
+        self._command("deliver", "--from", str(RECALLED))
+        self._see(airflow, [self._trigger(airflow, FLIGHTS, RECALLED, attempt=2)], is_corrected=True)
+        self._see(airflow, [self._start(airflow, MAINTENANCE, RECALLED)], is_corrected=True)
+        for dataset in ("fct_flights", "fct_departure_conditions"):
+            self._command("check", dataset, "--partition", str(RECALLED))
+        self._command("audit", "show", quarantine)
+        self._command("audit", "verify")
+
+    def _as_operator(self) -> None:
+        """Let the commands from here on be those of a person with all rights, and make a consumer that can be named."""
+        domains = ("--domain", FLIGHTS, "--domain", WEATHER)
+        scopes = [word for scope in ("propose", "approve", "execute") for word in ("--scope", scope)]
+        token = self._output("token", "create", "--for", OPERATOR, *scopes, *domains, "--expires-in", "1d")
+        self._environment["INTERLOCK_TOKEN"] = token.strip()
+        if CONSUMER not in self._output("consumer", "list"):
+            self._output("consumer", "create", CONSUMER)
+
+    def _newest_action(self, kind: str) -> str:
+        """The number of the newest action of a kind."""
+        found = json.loads(self._output("action", "list", "--all", "--json"))
+        return next(str(action["action_id"]) for action in found if action["kind"] == kind)
 
     def _where_it_stands(self) -> None:
         self._chapter("Where it stands")
@@ -146,6 +196,12 @@ class Demo:
             ("make up", "Airflow's UI on this very state: rerun or backfill any day of 2013 there"),
         ):
             self._say(f"{command}\n      {meaning}")
+
+    def _start(self, airflow: Airflow, dag: str, day: date) -> DagRun:
+        """Start a DAG of the platform's own that looks at everything, now rather than in its turn."""
+        run = DagRun(dag=dag, run_id=f"demo_{self._stamp}_{day}", day=day)
+        airflow.call("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "dag_run_id": run.run_id})
+        return run
 
     def _trigger(self, airflow: Airflow, domain: str, day: date, attempt: int = 1) -> DagRun:
         run = DagRun(dag=domain, run_id=f"demo_{self._stamp}_{day}_{attempt}", day=day)
@@ -176,7 +232,7 @@ class Demo:
         """Print how a run ended, and raise where that is not the story."""
         tasks = airflow.call("GET", f"{run.path}/taskInstances")["task_instances"]
         stopped = next((task["task_id"] for task in tasks if task["state"] == "failed"), "")
-        shown = "[green]done[/]" if run.dag == MAINTENANCE else "[green]published[/]"
+        shown = "[green]done[/]" if run.dag in (MAINTENANCE, CONTROL) else "[green]published[/]"
         self._console.print(f"  {run.day}  {run.dag:<24}{f'[red]stopped at {stopped}[/]' if stopped else shown}")
         # The other domain is stopped too, where it would read what is not safe.
         if state != ("failed" if is_bad else "success"):
@@ -191,9 +247,7 @@ class Demo:
         if not quietly:
             shown = " ".join(f'"{word}"' if " " in word else word for word in words)
             self._console.print(f"\n[bold]$ interlock {shown}[/]", markup=True)
-        ended = subprocess.run(  # noqa: S603
-            [sys.executable, "-m", "interlock", *words], check=False, capture_output=quietly, text=True
-        )
+        ended = self._run(*words, is_captured=quietly)
         if ended.returncode != expected:
             raise PermanentFailure(
                 f"`interlock {' '.join(words)}` ended with {ended.returncode}, not {expected}. {ended.stderr or ''}",
@@ -201,6 +255,19 @@ class Demo:
             )
         if not quietly and ended.returncode:
             self._console.print(f"[dim](exit code {ended.returncode})[/]")
+
+    def _output(self, *words: str) -> str:
+        """What a command prints, where the next one needs it."""
+        ended = self._run(*words, is_captured=True)
+        if ended.returncode:
+            raise PermanentFailure(f"`interlock {' '.join(words)}` ended with {ended.returncode}. {ended.stderr}")
+        return ended.stdout
+
+    def _run(self, *words: str, is_captured: bool) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "interlock", *words]
+        return subprocess.run(  # noqa: S603
+            command, check=False, capture_output=is_captured, text=True, env=os.environ | self._environment
+        )
 
     def _chapter(self, title: str) -> None:
         self._console.print(f"\n[bold cyan]── {title}[/]")

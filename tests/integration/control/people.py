@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-from interlock.control import actions
+from interlock.control import actions, findings
+from interlock.control.findings import Finding
 from interlock.control.questions import ActionState, Actor, ActorKind, Evidence, Right
 from interlock.control.records import Action, Proposal, Verb
 
@@ -31,12 +31,11 @@ def proposal(kind: str, dataset: str | None = None, *partitions: str, **more: An
     return Proposal(**{"kind": kind, "rationale": "because", "dataset": dataset, "partitions": partitions, **more})
 
 
-def found_bad(dataset: str, partition: str, version: int, *, ref: str = "finding:1", root: str = "") -> Evidence:
-    """The fact that a version that is served was recalled by its producer."""
-    return Evidence(
-        kind="producer_recall", ref=ref, root=root or ref, dataset=dataset, partition=partition, version=version,
-        count=1, at=int(time.time()),
-    )  # fmt: skip
+def found_bad(dataset: str, partition: str, version: int, *, root: str | None = None) -> Evidence:
+    """The fact, on record, that a version that is served was recalled by its producer."""
+    said = {"kind": "producer_recall", "dataset": dataset, "partition": partition, "version": version, "root": root}
+    (number,) = findings.record([Finding(**said, message="recalled")], rule("recalls"))
+    return next(found.as_evidence for found in findings.find(dataset) if found.finding_id == number)
 
 
 def carried_out(kind: str, dataset: str | None = None, *partitions: str, **more: Any) -> Action:

@@ -271,24 +271,37 @@ def test_an_executor_that_dies_in_the_middle_leaves_the_action_to_be_gone_on_wit
 def test_two_hundred_correlated_proposals_are_one_action_with_the_evidence_of_all(filled):
     orders = version_of(filled, "orders")
     root = actions.propose(
-        proposal("quarantine_partition", "orders", DAY, evidence=(found_bad("orders", DAY, orders, ref="recall:7"),)),
+        proposal("quarantine_partition", "orders", DAY, evidence=(found_bad("orders", DAY, orders, root="recall:7"),)),
         rule(),
     )
     states = set()
-    for number in range(40):
-        dataset = ("stg_orders", "fct_orders", "agg_orders", "price_list")[number % 4]
-        fact = found_bad(dataset, DAY, version_of(filled, dataset), ref=f"finding:{number}", root="recall:7")
-        states.add(actions.propose(proposal("quarantine_partition", dataset, DAY, evidence=(fact,)), rule()).state)
+    facts = [
+        found_bad(dataset, DAY, version_of(filled, dataset), root="recall:7")
+        for dataset in ("stg_orders", "fct_orders", "agg_orders", "price_list")
+    ]
+    for number in range(200):
+        fact = facts[number % 4]
+        asked = proposal("quarantine_partition", str(fact.dataset), DAY, evidence=(fact,))
+        states.add(actions.propose(asked, rule()).state)
     assert states == {ActionState.REJECTED}
-    assert len(actions.get(root.action_id).evidence) == 41
+    assert len(actions.get(root.action_id).evidence) == 5
     assert actions.find(states=[ActionState.EXECUTED]) == [actions.get(root.action_id)]
+
+
+def test_what_is_merely_claimed_moves_no_policy(filled):
+    version = version_of(filled, "orders")
+    claimed = found_bad("orders", DAY, version).model_copy(update={"dataset": "fct_orders", "version": 1})
+    asked = proposal("quarantine_partition", "fct_orders", DAY, evidence=(claimed,))
+    waiting = actions.propose(asked, rule())
+    assert waiting.state is ActionState.PROPOSED
+    assert "no_sufficient_evidence" in {reason.code for reason in waiting.decision.reasons}
 
 
 def test_after_so_many_automatic_actions_in_an_hour_a_person_decides(filled):
     states = []
     for dataset in ("stg_orders", "fct_orders", "agg_orders", "price_list"):
         for day in (DAY, NEXT):
-            fact = found_bad(dataset, day, version_of(filled, dataset, day), ref=f"finding:{dataset}:{day}")
+            fact = found_bad(dataset, day, version_of(filled, dataset, day))
             states.append(
                 actions.propose(proposal("quarantine_partition", dataset, day, evidence=(fact,)), rule()).state
             )
