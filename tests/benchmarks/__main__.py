@@ -10,12 +10,13 @@ import sys
 
 from rich.console import Console
 from rich.table import Table
-from tests.benchmarks import bulk, day, deciding, landing, orchestrated, serving, year
+from tests.benchmarks import acting, bulk, day, deciding, landing, orchestrated, serving, year
 from tests.benchmarks.figures import Figure
 
 BENCHMARKS = {
     "landing": landing.figures,
     "deciding": deciding.figures,
+    "acting": acting.figures,
     "serving": serving.figures,
     "day": day.figures,
     "year": year.figures,

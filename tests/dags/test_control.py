@@ -35,9 +35,13 @@ def test_a_run_that_nobody_triggered_or_the_platform_itself_acts_for_nobody(acto
     assert actor_of("team").name == "airflow:team"
 
 
-def test_a_fact_is_told_as_the_policy_knows_it_however_a_template_wrote_its_numbers(dag_bag):
-    from interlock.operators.actions import _fact
+def test_a_fact_is_told_as_the_action_has_it_however_a_template_wrote_its_numbers(dag_bag):
+    from interlock.operators.actions import QuarantinePartitionOperator
 
-    fact = _fact({"kind": "failed_check", "ref": "check:1", "version": "17", "count": "2", "at": 1_700_000_000.5})
-    assert (fact.root, fact.version, fact.count, fact.at) == ("check:1", 17, 2, 1_700_000_000)
-    assert _fact({"kind": "failed_check", "ref": "check:1", "version": "None"}).version is None
+    about = {"dataset": "fct_orders", "partitions": "2013-01-05", "version": "17", "rationale": "Two keys are doubled."}
+    task = QuarantinePartitionOperator(task_id="withdraw", **about)
+    fact = task._fact({"kind": "failed_check", "count": "2", "root": "None"}, "the key")
+    assert (fact.dataset, fact.partition, fact.version, fact.count) == ("fct_orders", "2013-01-05", 17, 2)
+    assert (fact.message, fact.root) == ("Two keys are doubled.", "the key")
+    with pytest.raises(ValueError, match="names none"):
+        QuarantinePartitionOperator(task_id="withdraw", **about | {"version": None})._fact({"kind": "failed_check"}, "")

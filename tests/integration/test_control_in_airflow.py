@@ -104,7 +104,9 @@ def test_a_team_withdraws_what_its_check_found_bad_and_gives_it_back_once_a_pers
     assert (done.state, done.version, done.actor.kind, done.actor.name) == (
         ActionState.EXECUTED, version, ActorKind.RUN, "airflow:team",
     )  # fmt: skip
-    assert [fact.ref for fact in done.evidence] == [f"check:{withdrawing}"]
+    assert [(fact.kind, fact.partition, fact.version, fact.count) for fact in done.evidence] == [
+        ("failed_check", DAY, version, 3)
+    ]
 
     # Cleared, it is the same action, and not another one.
     platform.clear(TEAM, withdrawing)

@@ -51,6 +51,7 @@ COMMANDS = {
     "unfreeze": ("interlock.cli.proposals", CONTROL, "Let rules act by themselves there again."),
     "finding": ("interlock.cli.findings", CONTROL, "Report that a served version is bad; what came of it."),
     "audit": ("interlock.cli.audit", CONTROL, "What happened and who did it; whether the record of it is whole."),
+    "drill": ("interlock.cli.drills", CONTROL, "Do and undo every kind of action, on a copy: all must be as it was."),
     "consumer": ("interlock.cli.consumers", WORK, "Logins for those who read `safe`, each under a name of its own."),
     "policy": ("interlock.cli.policies", CONTROL, "What decides about actions: show, compare, test, activate it."),
     "token": ("interlock.cli.tokens", CONTROL, "Who may act, with which rights: give, list, revoke."),

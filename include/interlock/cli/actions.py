@@ -136,11 +136,11 @@ def _show(found: Sequence[Action], *, is_open: bool) -> None:
     if not found:
         typer.echo("Nothing waits. `interlock action list --all` shows what is over." if is_open else "No such action.")
         return
-    head = ("action", "state", "what", "proposed (UTC)", "by", "standing")
+    head = ("action", "state", "needs", "what", "proposed (UTC)", "by")
     lines = [head, *(stories.cells(action) for action in found)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     styles = ["dim", *(stories.STYLES.get(action.state, stories.BAD) for action in found)]
     for line, style in zip(lines, styles, strict=True):
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        stories.say("  ".join(cells).rstrip(), style)
+        stories.say("  ".join(cells).rstrip(), style, is_cut=True)
     typer.echo(f"More about one: interlock action show {found[0].action_id}")

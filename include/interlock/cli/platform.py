@@ -85,7 +85,7 @@ def psql(
     import subprocess
 
     from interlock.db import embedded
-    from interlock.db.connection import Role, url
+    from interlock.db.connection import Role, libpq_environment, url
 
     by_name = {known.value.removeprefix("interlock_"): known for known in Role}
     if role not in by_name:
@@ -93,7 +93,7 @@ def psql(
     chosen = by_name[role]
     session = "-c timezone=UTC" + (" -c role=interlock_owner" if chosen is Role.OWNER else "")
     # The address goes by the environment: arguments are for everybody on the machine to see.
-    environment = os.environ | _libpq_environment(url(chosen)) | {"PGOPTIONS": session}
+    environment = os.environ | libpq_environment(url(chosen)) | {"PGOPTIONS": session}
     arguments = ["--no-psqlrc", "--command", command] if command else []
     ended = subprocess.run([embedded.programs() / "psql", *arguments], env=environment, check=False)  # noqa: S603
     raise typer.Exit(ended.returncode)
@@ -116,11 +116,3 @@ def erase(yes: bool = typer.Option(False, "--yes", help="Do not ask.")) -> None:
     embedded_server().erase()
     shutil.rmtree(state)
     typer.echo(f"Deleted {state}.")
-
-
-def _libpq_environment(address: str) -> dict[str, str]:
-    from psycopg.conninfo import conninfo_to_dict
-
-    names = {"dbname": "PGDATABASE", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}
-    parts = conninfo_to_dict(address)
-    return {names.get(name, f"PG{name.upper()}"): str(value) for name, value in parts.items() if value is not None}

@@ -6,7 +6,7 @@ long lists are cut short: `--json` has all of them.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,8 @@ STYLES = {
     ActionState.EXPIRED: OVER,
 }
 ANSWERED = {"approve": "approved", "reject": "rejected"}
+
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # control, and what turns the line around
 
 # A label, empty where the text goes on under the one before it, and the text.
 Row = tuple[str, str]
@@ -97,7 +99,7 @@ def headline(found: Action) -> str:
 def cells(found: Action) -> tuple[str, ...]:
     """Its line of a table."""
     proposed = _at(found.proposed_at)
-    return f"#{found.action_id}", words(found.state), found.title, proposed, who(found.actor), _brief(found)
+    return f"#{found.action_id}", words(found.state), _needs(found), found.title, proposed, who(found.actor)
 
 
 def parameters(given: Parameters) -> Iterator[Row]:
@@ -140,11 +142,8 @@ def fact(found: Evidence) -> str:
 
 def plain(document: dict[str, object]) -> str:
     """A small JSON object in words."""
-    said = (
-        (words(name), value if isinstance(value, str) else json.dumps(value, default=str))
-        for name, value in document.items()
-    )
-    return ", ".join(value if name == "reason" else f"{name} {value}" for name, value in said)
+    said = [(name, _short(value)) for name, value in document.items() if value not in (None, [], {})]
+    return ", ".join(value if name == "reason" else f"{words(name)} {value}" for name, value in said)
 
 
 def words(code: str) -> str:
@@ -171,47 +170,62 @@ def put(head: str, rows: Iterable[Row], style: str, *, indent: int = INDENT) -> 
             say(f"  {label if number == 0 else '':<{indent}} {part}".rstrip())
 
 
-def say(line: str, style: str = "") -> None:
-    """Print one line."""
+def say(line: str, style: str = "", *, is_cut: bool = False) -> None:
+    """Print one line; `is_cut` cuts it to a terminal's width.
+
+    What moves a cursor is left out: reasons are other people's words, and what is approved must be what is read.
+    """
     from rich.console import Console
     from rich.text import Text
 
-    Console(highlight=False).print(Text(line, style=style), soft_wrap=True)
+    console, text = Console(highlight=False), Text(UNSEEN.sub(" ", line), style=style)
+    if is_cut and console.is_terminal:
+        console.print(text, no_wrap=True, overflow="ellipsis")
+    else:
+        console.print(text, soft_wrap=True)
 
 
 def _standing(found: Action) -> str:
     """Where it stands, in a sentence."""
+    until = f"until {_at(found.expires_at)} UTC"
     match found.state:
         case ActionState.PROPOSED:
-            missing = f" for {counted(_missing(found.decision), 'more approval')}" if found.decision else ""
-            return f"waits{missing} until {_at(found.expires_at)} UTC"
+            return f"waits {until} for {_needs(found) or 'the policy'}"
         case ActionState.APPROVED:
-            return "it may be carried out, and was not yet"
+            return f"may be carried out {until}"
         case ActionState.EXECUTED | ActionState.ROLLED_BACK:
-            when = f"{_at(found.executed_at)} UTC" if found.executed_at else ""
-            return f"carried out {when}{f': {plain(found.result)}' if found.result else ''}"
+            did = f": {plain(found.result)}" if found.result else ""
+            return f"carried out {_at(found.executed_at)} UTC{did}" if found.executed_at else ""
+        case ActionState.REJECTED:
+            return f"nothing was done: {_rejection(found)}"
         case ActionState.EXPIRED:
-            return f"nothing was done: it waited in vain until {_at(found.expires_at)} UTC"
-    return f"nothing was done: {_brief(found)}"
+            return f"nothing was done: it waited in vain {until}"
+    return f"nothing was done: {found.failure or 'what was approved is not what it would do now'}"
 
 
-def _brief(found: Action) -> str:
-    """Where it stands, in few words."""
-    decision = found.decision
-    if found.state is ActionState.PROPOSED and decision:
-        return f"needs {counted(_missing(decision), 'approval')} until {_at(found.expires_at)}"
+def _rejection(found: Action) -> str:
+    """Who rejected it: somebody, or the policy, or nobody because that could not be asked."""
+    if person := next((answer.actor.name for answer in found.answers if answer.answer == "reject"), None):
+        return f"{person} rejected it"
+    is_unasked = found.decision is not None and found.decision.failure is not None
+    return "the policy could not be asked" if is_unasked else "the policy refused it"
+
+
+def _needs(found: Action) -> str:
+    """What it still needs, in few words."""
     if found.state is ActionState.APPROVED:
         return "to be carried out"
-    if found.state is ActionState.REJECTED and not found.failure:
-        refused = "the policy could not be asked" if decision and decision.failure else "the policy refused"
-        return next((f"{a.actor.name} rejected it" for a in found.answers if a.answer == "reject"), refused)
-    return found.failure or ""
+    if found.state is not ActionState.PROPOSED or found.decision is None:
+        return ""
+    return "the policy" if found.decision.failure else counted(_missing(found.decision), "approval")
 
 
 def _next_steps(found: Action) -> Iterator[str]:
     """What can be done with it now, as commands."""
     command = f"interlock action {{}} {found.action_id}"
-    if found.state is ActionState.PROPOSED:
+    if found.state is ActionState.PROPOSED and found.decision and found.decision.failure:
+        yield f"Ask again:    {command.format('execute')}"
+    elif found.state is ActionState.PROPOSED:
         yield f'Approve it:   {command.format("approve")} --reason "..."'
         yield f'Or reject it: {command.format("reject")} --reason "..."'
     elif found.state is ActionState.APPROVED:
@@ -251,6 +265,12 @@ def _touched(radius: Radius) -> Iterator[Row]:
         yield "domains", _few(radius.domains)
     yield "consumers", _few(radius.consumers)
     yield "metrics", _few(radius.metrics)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return _few(value)
+    return f"({len(value):,})" if isinstance(value, list | dict) else str(value)
 
 
 def _missing(decision: Decision) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from pydantic import ValidationError
 
+from interlock.contracts.model import Criticality
 from interlock.control import active
 from interlock.control.bundles import Bundle, load_bundle
 from interlock.control.decisions import Answer, Decision, Engine, Outcome, PolicyInvalid, PolicyUnavailable
@@ -23,7 +24,6 @@ from interlock.control.questions import (
     ActorKind,
     Approval,
     BlastRadius,
-    Criticality,
     Environment,
     Question,
     Right,

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from interlock.contracts.model import Criticality
+
 NOT_PLAIN = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 
 
@@ -49,15 +51,6 @@ class Right(StrEnum):
     PROPOSE = "propose"
     APPROVE = "approve"
     EXECUTE = "execute"
-
-
-class Criticality(StrEnum):
-    """How much hangs on a dataset."""
-
-    LOW = "low"
-    NORMAL = "normal"
-    HIGH = "high"
-    HIGHEST = "highest"
 
 
 class ActionState(StrEnum):

@@ -115,6 +115,15 @@ def administrator_url() -> str:
     return f"{server_url}/{embedded.WAREHOUSE}"
 
 
+def libpq_environment(address: str) -> dict[str, str]:
+    """A URL as the variables that PostgreSQL's own programs read: arguments are for everybody on the machine to see."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    names = {"dbname": "PGDATABASE", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}
+    parts = conninfo_to_dict(address)
+    return {names.get(name, f"PG{name.upper()}"): str(value) for name, value in parts.items() if value is not None}
+
+
 def password(name: str) -> str:
     """The password of a role: a keyed hash of its name, so that one secret serves them all."""
     return hmac.new(secret_key().encode(), name.encode(), hashlib.sha256).hexdigest()

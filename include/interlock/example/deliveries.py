@@ -100,7 +100,7 @@ def recall(order: Order, reason: str) -> Iterator[str]:
     landing = Folder(order.landing or settings().landing)
     for number in range((order.last - order.first).days + 1):
         day = order.first + timedelta(days=number)
-        for feed in order.feeds or source.DAILY[:1]:
+        for feed in order.feeds or tuple(source.DAILY)[:1]:
             for suffix in SUFFIXES:
                 file = f"{feed}/{feed}_{day.isoformat()}{suffix}"
                 if landing.holds(file):

@@ -1,8 +1,8 @@
 """Control actions as tasks of any team's DAG: each proposes, the policy decides, and the task says what became of it.
 
     QuarantinePartitionOperator(
-        task_id="withdraw", dataset="fct_flights", partitions="{{ ds }}", rationale="The vendor recalled the day.",
-        evidence=[{"kind": "producer_recall", "ref": "vendor:4711", "dataset": "fct_flights", "partition": "{{ ds }}"}],
+        task_id="withdraw", dataset="fct_flights", partitions="{{ ds }}", version="{{ params.version }}",
+        rationale="The totals differ from the ledger's.", evidence=[{"kind": "failed_reconciliation", "count": 17}],
     )
 
 Nothing is done here that `interlock action propose` would not do: the proposer is the run, for the person who
@@ -21,28 +21,30 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
-from pydantic import ValidationError
 
-from interlock.control.questions import ActionState, Actor, ActorKind, Evidence, Right
+from interlock.control.questions import ActionState, Actor, ActorKind, Right
 from interlock.errors import PermanentFailure, TransientFailure
 from interlock.settings import settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from interlock.control.findings import Finding
+    from interlock.control.questions import Evidence
     from interlock.control.records import Action, Proposal
 
 LOOKS_AGAIN = timedelta(seconds=15)
 RETRY_DELAY = timedelta(seconds=30)
+NOTHING = (None, "", "None")  # a template makes a word of None
 WAITING = (ActionState.PROPOSED, ActionState.APPROVED)
 
 
 class GovernedOperator(BaseOperator):
     """Proposes one control action as its DAG run and waits for what becomes of it.
 
-    `partitions` is one partition or several. Each item of `evidence` is a fact as the policy knows it
-    (docs/policies.md): kind and ref, and where they matter root, dataset, partition, version, count, at (seconds
-    since 1970).
+    `partitions` is one partition or several. `evidence` are findings: numbers of what is on record already, or facts
+    that the run found and puts on record with kind and version, and where they are not the action's own or the
+    rationale's words, dataset, partition, message, count, root and evidence (see `interlock.control.findings`).
     """
 
     kind: str
@@ -60,7 +62,7 @@ class GovernedOperator(BaseOperator):
         partitions: str | Sequence[str] = (),
         version: int | str | None = None,
         parameters: Mapping[str, str | int | bool | None] | None = None,
-        evidence: Sequence[Mapping[str, Any]] = (),
+        evidence: Sequence[Mapping[str, Any] | int | str] = (),
         wait_for_approval: bool = True,
         **keywords: Any,
     ) -> None:
@@ -80,7 +82,8 @@ class GovernedOperator(BaseOperator):
         from interlock.control import actions
 
         try:
-            action = actions.propose(self._proposal(context), run_actor(context))
+            by = run_actor(context)
+            action = actions.propose(self._proposal(key_of(context), by), by)
         except TransientFailure as failure:
             raise AirflowException(str(failure)) from None
         except PermanentFailure as failure:
@@ -93,10 +96,9 @@ class GovernedOperator(BaseOperator):
             raise AirflowFailException(what_became_of(action))
         return {"action": action.action_id, "state": action.state.value}
 
-    def _proposal(self, context: Context) -> Proposal:
+    def _proposal(self, key: str, by: Actor) -> Proposal:
         from interlock.control.records import Proposal
 
-        run, instance = context["dag_run"], context["ti"]
         try:
             return Proposal(
                 kind=self.kind,
@@ -106,11 +108,34 @@ class GovernedOperator(BaseOperator):
                 partitions=(self.partitions,) if isinstance(self.partitions, str) else tuple(self.partitions),
                 version=_number(self.version),
                 parameters=dict(self.parameters or {}),
-                evidence=tuple(_fact(fact) for fact in self.evidence),
-                key=f"airflow:{run.dag_id}:{run.run_id}:{self.task_id}:{instance.map_index}",
+                evidence=() if _is_proposed(key) else self._evidence(key, by),
+                key=key,
             )
-        except (ValidationError, ValueError) as error:
+        except ValueError as error:
             raise PermanentFailure(f"This is no proposal: {error}", fix="Mend the task's arguments.") from error
+
+    def _evidence(self, key: str, by: Actor) -> tuple[Evidence, ...]:
+        """The facts, put on record where they are not: what is merely claimed moves no policy."""
+        from interlock.control import findings
+
+        given = list(self.evidence)
+        facts = [self._fact(told, key) for told in given if isinstance(told, Mapping)]
+        numbers = [int(number) for number in given if not isinstance(number, Mapping)]
+        return tuple(findings.get(number).as_evidence for number in numbers + findings.record(facts, by))
+
+    def _fact(self, told: Mapping[str, Any], key: str) -> Finding:
+        """A fact as it was told, or as the action has it. Told by the same task again, it is the same fact."""
+        from interlock.control.findings import Fact, Finding
+
+        whole = {"dataset": self.dataset, "version": _number(self.version), "message": self.rationale, "root": key}
+        if isinstance(self.partitions, str):
+            whole["partition"] = self.partitions
+        fact = Finding(**whole | {name: value for name, value in told.items() if value not in NOTHING})
+        if fact.version is None and fact.kind is not Fact.HELD_CANDIDATES:
+            raise ValueError(
+                "a fact is about one version, and this one names none: what is served may change meanwhile"
+            )
+        return fact
 
 
 class PausePipelineOperator(GovernedOperator):
@@ -188,12 +213,21 @@ def what_became_of(action: Action) -> str:
     )
 
 
-def _fact(given: Mapping[str, Any]) -> Evidence:
-    left_out = {"dataset": None, "partition": None, "version": None, "count": 1, "root": given.get("ref")}
-    told = {"at": datetime.now(UTC).timestamp(), **left_out, **given}
-    return Evidence(**told | {name: _number(told[name]) for name in ("version", "count", "at")})
+def key_of(context: Context) -> str:
+    """The idempotency key of a task's action: that of its run, so that trying again proposes nothing anew."""
+    run, instance = context["dag_run"], context["ti"]
+    return f"airflow:{run.dag_id}:{run.run_id}:{instance.task_id}:{instance.map_index}"
 
 
-def _number(rendered: float | str | None) -> int | None:
+def _is_proposed(key: str) -> bool:
+    from interlock.control import reading
+    from interlock.db.connection import Role, connect
+    from interlock.db.failures import translated
+
+    with translated(), connect(Role.CONTROLLER) as connection:
+        return reading.by_key(connection, key) is not None
+
+
+def _number(rendered: int | str | None) -> int | None:
     """A number as a template left it: as text, and none as the word or as nothing."""
-    return None if rendered is None or rendered in ("", "None") else int(rendered)
+    return None if rendered in NOTHING else int(rendered or 0)

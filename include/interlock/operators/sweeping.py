@@ -15,13 +15,15 @@ logger = logging.getLogger(__name__)
 
 
 def take_further() -> list[str]:
-    """Take every action further that can go further, look for recalls, and let the rules answer what they have not yet.
+    """Take every action further that can go further, look for recalls, let the rules answer what they have not yet, and
+    tell owners of all that.
 
     Raises what kept a feed's recalls from being looked for, after all else is done: what is served of it may be bad.
     """
     from interlock.control import actions, pauses, rules
     from interlock.operators.actions import actor_of
     from interlock.recovery import recalls
+    from interlock.safety import notices
 
     by = actor_of(pauses.CONTROL)
     moved = actions.sweep(by)
@@ -30,6 +32,7 @@ def take_further() -> list[str]:
     told = [f"action {action.action_id}, {action.title}: {action.state}" for action in moved]
     for line in told:
         logger.info(line)
+    notices.drain()
     if hindrances:
         raise hindrances[0]
     return told

@@ -35,7 +35,7 @@ def found_bad(dataset: str, partition: str, version: int, *, root: str | None = 
     """The fact, on record, that a version that is served was recalled by its producer."""
     said = {"kind": "producer_recall", "dataset": dataset, "partition": partition, "version": version, "root": root}
     (number,) = findings.record([Finding(**said, message="recalled")], rule("recalls"))
-    return next(found.as_evidence for found in findings.find(dataset) if found.finding_id == number)
+    return next(found.as_evidence for found in findings.find(dataset=dataset) if found.finding_id == number)
 
 
 def carried_out(kind: str, dataset: str | None = None, *partitions: str, **more: Any) -> Action:

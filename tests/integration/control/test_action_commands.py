@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from click.testing import Result
+from tests.integration.control.people import ANNA
 from typer.testing import CliRunner
 
 from interlock.cli import app, exit_code
-from interlock.control import actions, credentials
-from interlock.control.questions import Actor, ActorKind, Evidence, Right
-from interlock.control.records import Proposal
+from interlock.control import credentials, findings
+from interlock.control.findings import Finding
+from interlock.control.questions import Right
 from interlock.db.connection import Role
 from interlock.errors import Exit
 from interlock.settings import settings
@@ -89,11 +89,12 @@ def test_a_dry_run_tells_all_and_writes_nothing_and_its_last_line_submits_it(int
 def test_another_person_approves_what_waits_and_the_audit_tells_the_whole_story(interlock, filled):
     done = interlock(*QUARANTINE, "--submit", by="ann")
     assert done.output.startswith("EXECUTED  #1 ")
-    waits = interlock("action", "rollback", "1", "--reason", "they were right", by="ann")
+    waits = interlock("action", "rollback", "1", "--reason", "they were\nright\x1b[2J", by="ann")
     assert (waits.exit_code, waits.output.split("  ")[0]) == (Exit.OK, "PROPOSED")
     assert "approvers   ann (whose own it is), bob" in waits.output
     assert waits.output.splitlines()[-2] == 'Approve it:   interlock action approve 2 --reason "..."'
-    assert "needs 1 approval" in interlock("action", "list").output
+    assert "by ann: they were right [2J\n" in waits.output
+    assert "#2      proposed  1 approval  release_partition fct_orders" in interlock("action", "list").output
     approved = interlock("action", "approve", "#2", "--reason", "seen", by="bob")
     assert approved.output.startswith("EXECUTED  #2 ")
     assert filled.state("fct_orders", DAY) == "safe"
@@ -115,27 +116,12 @@ def test_another_person_approves_what_waits_and_the_audit_tells_the_whole_story(
 
 
 def test_the_story_of_what_a_rule_did_begins_with_its_evidence_and_says_when_it_was_tampered_with(interlock, filled):
-    version = served(filled)
-    recall = Evidence(
-        kind="producer_recall", ref="recall:9", root="recall:9", dataset="fct_orders", partition=DAY, version=version,
-        count=1, at=int(time.time()),
-    )  # fmt: skip
-    proposal = Proposal(
-        kind="quarantine_partition", rationale="The producer recalled it.", dataset="fct_orders", partitions=(DAY,),
-        evidence=(recall,),
-    )  # fmt: skip
-    rule = Actor(
-        kind=ActorKind.RULE,
-        name="rule:recalled",
-        on_behalf_of=None,
-        domains=("*",),
-        rights=(Right.PROPOSE, Right.EXECUTE),
-    )
-    actions.propose(proposal, rule)
+    recall = {"kind": "producer_recall", "dataset": "fct_orders", "partition": DAY, "message": "doubled orders"}
+    findings.report(Finding(**recall), ANNA)
     told = interlock("audit", "show", "1").output
     assert told.startswith("EXECUTED")
-    assert "proposed by rule:recalled (rule): The producer recalled it." in told
-    assert f"evidence: producer recall: fct_orders {DAY} version {version} (recall:9)" in told
+    assert "proposed by rule:served_version_found_bad (rule): " in told
+    assert f"evidence: producer recall: fct_orders {DAY} version {served(filled)} (finding:1" in told
     assert "NOT" not in told
     with filled.database.connect(Role.ADMIN, autocommit=True) as connection:
         connection.execute("set session_replication_role = replica")

@@ -126,6 +126,8 @@ def test_a_dataset_whose_candidates_are_held_in_a_row_is_paused_once_a_streak(fi
     assert (action.kind, action.dataset, action.state) == ("pause_pipeline", "agg_orders", ActionState.EXECUTED)
     assert (action.evidence[0].count, action.evidence[0].root) == (3, f"held:agg_orders:{held[0]}")
     assert rules.react(ANNA) == []
+    again = Finding(kind=Fact.HELD_CANDIDATES, dataset="agg_orders", count=3, message="Three were held.")
+    assert findings.get(findings.report(again, ANNA)).note == "agg_orders stands still already"
     # Whoever resumes it has looked: the same streak does not pause it again.
     carried_out("resume_pipeline", "agg_orders")
     hold(filled, run, "agg_orders", NEXT)

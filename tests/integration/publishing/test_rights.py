@@ -27,6 +27,7 @@ STATE_TABLES = (
     "input",
     "pin",
     "waiver",
+    "action_notice",
 )
 
 
@@ -90,6 +91,7 @@ def test_only_the_loader_adds_to_raw(filled, role):
         ("set_clock", "now(), 'x'", Role.OPERATOR),
         ("register_dataset", "'{}', 'x'", Role.OPERATOR),
         ("mark_notices_sent", "'{}'", Role.OPERATOR),
+        ("mark_action_notices_sent", "'{}'", Role.OPERATOR),
     ],
 )
 def test_each_function_that_changes_something_is_one_roles(platform, function, arguments, allowed):
@@ -118,7 +120,8 @@ def test_a_consumer_reads_safe_and_the_answers_and_nothing_else(filled):
         "select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace"
         " where c.relkind in ('r', 'v', 'p')"
         " and n.nspname not in ('safe', 'waived', 'pg_catalog', 'information_schema')"
-        " and n.nspname !~ '^pg_t' and n.nspname || '.' || c.relname not in ('interlock.safety', 'interlock.standstill')",
+        " and n.nspname !~ '^pg_t'"
+        " and n.nspname || '.' || c.relname not in ('interlock.safety', 'interlock.standstill')",
     )
     assert len(tables) > 40
     for (table,) in tables:

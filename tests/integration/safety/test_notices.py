@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
-
 import pytest
+from tests.integration.receivers import receiving
 
 from interlock.db.connection import Role
 from interlock.safety.notices import drain
-from interlock.settings import settings
 
 DAY, NEXT = "2013-01-05", "2013-01-06"
-
-
-class Receiver:
-    """An owner's endpoint: a real HTTP server on loopback that keeps what it was sent, or refuses it."""
-
-    def __init__(self) -> None:
-        self.messages: list[dict[str, str]] = []
-        self.status = 200
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if receiver.status == 200:
-                    receiver.messages.append(json.loads(body))
-                self.send_response(receiver.status)
-                self.end_headers()
-
-            def log_message(self, *arguments: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    @property
-    def titles(self) -> list[str]:
-        return [message["title"] for message in self.messages]
 
 
 @pytest.fixture
 def owners(filled, monkeypatch):
     """The endpoints of both teams."""
-    receivers = {"shop-team": Receiver(), "weather-team": Receiver()}
-    urls = {owner: [f"json://127.0.0.1:{receiver.server.server_port}/"] for owner, receiver in receivers.items()}
-    monkeypatch.setenv("INTERLOCK_NOTIFY_URLS", json.dumps(urls))
-    settings.cache_clear()
-    drain()
-    yield receivers
-    for receiver in receivers.values():
-        receiver.server.shutdown()
-        receiver.server.server_close()
+    with receiving(monkeypatch, "shop-team", "weather-team") as receivers:
+        drain()
+        yield receivers
 
 
 def unsent(platform):

@@ -13,6 +13,7 @@ from interlock.control.kinds.partitions import (
 )
 from interlock.control.kinds.pipelines import FreezeDomain, PausePipeline, ResumePipeline, UnfreezeDomain
 from interlock.control.kinds.policies import ActivatePolicy
+from interlock.control.kinds.waivers import RevokeWaiver, Waive
 from interlock.errors import UsageError
 
 KINDS: dict[str, Kind] = {
@@ -28,6 +29,8 @@ KINDS: dict[str, Kind] = {
         ReinstatePartition(),
         RerunPartition(),
         CancelRerun(),
+        Waive(),
+        RevokeWaiver(),
         ActivatePolicy(),
     )
 }

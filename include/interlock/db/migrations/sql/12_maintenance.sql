@@ -347,6 +347,7 @@ create function interlock.prune_notices(older interval) returns bigint
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   gone bigint;
+  of_actions bigint;
 begin
   delete from interlock.notice n
   where n.sent_at < interlock.before(older)
@@ -354,7 +355,9 @@ begin
       select from interlock.notice x where x.dataset_id = n.dataset_id and x.partition = n.partition and x.notice_id > n.notice_id)
     and not exists (select from interlock.cause c where c.cause_id = n.cause_id and c.cleared_at is null);
   get diagnostics gone = row_count;
-  return gone;
+  delete from interlock.action_notice n where n.sent_at < interlock.before(older);
+  get diagnostics of_actions = row_count;
+  return gone + of_actions;
 end;
 $$;
 

@@ -44,6 +44,7 @@ comment on column interlock.action.key is 'Idempotency key: proposed again under
 comment on column interlock.action.actor is 'Who proposed it, with the rights that they had then.';
 comment on column interlock.action.executed_in is 'The transaction that executes it; null again once it is done.';
 comment on column interlock.action.undoes is 'The executed action that this one takes back.';
+comment on column interlock.action.failure is 'Why nothing came of it, where nothing did.';
 create index on interlock.action (state) where state in ('proposed', 'approved');
 create index on interlock.action (proposed_at);
 create index on interlock.action (kind, dataset_id) where state = 'executed';
@@ -238,7 +239,7 @@ begin
     decided_at = coalesce(x.decided_at, clock_timestamp()),
     executed_at = case when wanted = 'executed' then clock_timestamp() else x.executed_at end,
     executed_in = case when wanted = 'executed' then pg_current_xact_id() end,
-    failure = coalesce(details ->> 'failure', x.failure)
+    failure = coalesce(details ->> 'failure', case when wanted in ('rejected', 'expired', 'invalidated') then details ->> 'reason' end)
   where x.action_id = of_action and x.state = expected
   returning x.* into a;
   if a.action_id is null then

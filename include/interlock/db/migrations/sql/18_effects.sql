@@ -219,6 +219,11 @@ begin
     having max(e.event_id) filter (where e.kind = 'withdrawn') > coalesce(max(e.event_id) filter (where e.kind = 'released'), 0)) then
     perform interlock.refuse_action(format('version %s of "%s" partition %s was quarantined, and never released', a.version, d.name, part),
       'Choose another version.');
+  elsif exists (
+    select from interlock.finding f left join interlock.action x on x.action_id = f.answered_by
+    where f.dataset_id = d.dataset_id and f.partition = part and f.version = a.version and x.state is distinct from 'rolled_back') then
+    perform interlock.refuse_action(format('version %s of "%s" partition %s was found bad', a.version, d.name, part),
+      format('`interlock finding list %s` says by whom. Choose another version.', d.name));
   elsif exists (select from interlock.stale_inputs(d.dataset_id, part, a.version)) or exists (
     select from interlock.input i where i.version = a.version and i.partition = part
       and not interlock.is_partition_safe(i.input_id, i.input_partition)) then

@@ -37,6 +37,7 @@ FILES = (
     "21_policy",
     "22_findings",
     "23_airflow_pauses",
+    "24_action_notices",
 )
 
 
