@@ -72,17 +72,18 @@ def control() -> None:
     # Each run waits for a person, and costs nothing while it does.
     max_active_runs=1_000,
     params={"action": Param(None, type=["null", "integer"], minimum=1, title="Action", description="Its number.")},
-    default_args={"retries": 3, "retry_delay": timedelta(seconds=20)},
     **COMMON,
 )
 def approval() -> None:
-    @task
+    # However asking ended, an answer counts. One that comes in the second in which the question is put makes Airflow
+    # fail the task that put it, and a retry would delete the answer and ask once more.
+    @task(trigger_rule="all_done", retries=3, retry_delay=timedelta(seconds=20))
     def record(dag_run=None) -> dict:
         from interlock.operators import approvals, sweeping
 
         return approvals.record(sweeping.airflow(), dag_run.run_id, dag_run.conf)
 
-    AskOperator(task_id=ASK) >> record()
+    AskOperator(task_id=ASK, retries=0) >> record()
 
 
 control()

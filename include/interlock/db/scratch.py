@@ -35,6 +35,7 @@ LONGEST_NAME = 63
 # A dump that waits for a lock makes those wait who come after it.
 LOCK_SECONDS = 10
 SHOWN_COMPLAINT = 800
+PATIENCE_MILLISECONDS = 30_000
 
 
 @contextmanager
@@ -49,8 +50,8 @@ def scratch_copy() -> Iterator[str]:
         _require_room(live)
         suffix = f"{MARK}{secrets.token_hex(4)}"
         name = of[: LONGEST_NAME - len(suffix)] + suffix
-        _create(live, name)
         try:
+            _create(name)
             with dial(database_url(name), Role.ADMIN, autocommit=True) as copy:
                 _fill(live, name)
                 copy.execute(statement("db/migrations/sql/01_roles.sql").encode())
@@ -58,7 +59,8 @@ def scratch_copy() -> Iterator[str]:
                 copy.execute("update interlock.claim set expires_at = clock_timestamp()")
                 yield name
         finally:
-            _execute(live, "drop database if exists {} with (force)", name)
+            with connect(Role.ADMIN, autocommit=True) as administrator:  # whatever interrupted the other connections
+                _execute(administrator, "drop database if exists {} with (force)", name)
             drop_consumer(consumer_of(name))
 
 
@@ -176,16 +178,22 @@ def _require_room(live: Connection) -> None:
             )
 
 
-def _create(live: Connection, name: str) -> None:
+def _create(name: str) -> None:
     import psycopg
 
-    try:
-        _execute(live, "create database {} template template0", name)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise PermanentFailure(
-            "The administrator's login may not create a database for the copy.",
-            fix="Give it CREATEDB (`alter role ... createdb`).",
-        ) from error
+    with connect(Role.ADMIN, autocommit=True) as maker:
+        try:
+            _execute(maker, "create database {} template template0", name)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise PermanentFailure(
+                "The administrator's login may not create a database for the copy.",
+                fix="Give it CREATEDB (`alter role ... createdb`).",
+            ) from error
+        except BaseException:
+            # The server would go on, and finish it after we have dropped what is not there yet.
+            with connect(Role.ADMIN, autocommit=True) as other:
+                other.execute("select pg_terminate_backend(%s, %s)", [maker.info.backend_pid, PATIENCE_MILLISECONDS])
+            raise
 
 
 def _drop_stale(live: Connection, of: str) -> None:

@@ -84,8 +84,11 @@ def record(airflow: Airflow, run_id: str, conf: Mapping[str, Any] | None) -> dic
 
     action_id = action_of(conf)
     chosen, login, reason = _answer(airflow, run_id)
+    state = actions.get(action_id).state
+    if chosen is None and state is ActionState.PROPOSED:
+        raise AirflowFailException("Nobody was asked: see the log of `ask`. It is asked again.")
     if chosen not in (APPROVE, REJECT):
-        return {"action": action_id, "state": actions.get(action_id).state.value, "answer": chosen}
+        return {"action": action_id, "state": state.value, "answer": chosen}
     verb = Verb.APPROVE if chosen == APPROVE else Verb.REJECT
     try:
         action = actions.answer(action_id, credentials.of_airflow(login), verb, reason, via="airflow")

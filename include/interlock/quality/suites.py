@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from interlock.contracts.checks import CheckKind
 from interlock.db.connection import Role, url
+from interlock.errors import CouldNotAsk
 from interlock.quality import violations
 
 if TYPE_CHECKING:
@@ -221,19 +222,25 @@ def open_suites(neighbours: Neighbours) -> Iterator[Suites]:
 
 @lru_cache(maxsize=1)
 def _source(process: int, address: str) -> Any:
-    """GX's data source of this process for an address; another process makes its own."""
+    """GX's data source of this process for an address; another process makes its own. Raises CouldNotAsk."""
     session = {**SESSION, "timezone": "UTC", "default_transaction_read_only": "on"}
     options = " ".join(f"-c {name}={value}" for name, value in session.items())
-    source = warm().data_sources.add_interlock_warehouse(
-        name=f"warehouse_{process}_{next(_names)}",
-        # GX reads a dollar sign as a reference to its own configuration.
-        connection_string=address.replace("$", "\\$"),
-        kwargs={
-            "connect_args": {"options": options, "application_name": "interlock gate"},
-            "isolation_level": "AUTOCOMMIT",
-        },
-    )
-    source.add_query_asset(name="subject", query="select 1")
+    try:
+        source = warm().data_sources.add_interlock_warehouse(
+            name=f"warehouse_{process}_{next(_names)}",
+            # GX reads a dollar sign as a reference to its own configuration.
+            connection_string=address.replace("$", "\\$"),
+            kwargs={
+                "connect_args": {"options": options, "application_name": "interlock gate"},
+                "isolation_level": "AUTOCOMMIT",
+            },
+        )
+        source.add_query_asset(name="subject", query="select 1")
+    except ConnectionError as error:  # GX connects when it is told of a source, and has an error of its own for that
+        raise CouldNotAsk(
+            f"The gate could not connect to the warehouse: {_said(str(error))}",
+            fix="Nothing was judged. Run it again once the database is back.",
+        ) from error
     return source
 
 

@@ -137,6 +137,7 @@ def test_a_drill_that_is_interrupted_leaves_no_copy_behind(filled):
     while not on_server(filled)[0]:
         assert time.monotonic() < deadline
         assert drilling.poll() is None
+        time.sleep(0.01)
     drilling.send_signal(signal.SIGTERM)
     drilling.communicate()
     assert drilling.returncode == 143

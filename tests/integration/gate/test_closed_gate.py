@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from interlock.contracts.checks import CheckKind
 from interlock.db.connection import Role
-from interlock.errors import PermanentFailure
+from interlock.errors import CouldNotAsk, PermanentFailure
 from interlock.quality import gate, suites
+from interlock.quality.neighbours import Neighbours
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -165,3 +167,11 @@ def test_a_gate_leaves_no_connection_behind_and_can_be_used_after_a_fork(bench: 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     (after,) = gate.judge(bench.run_id, bench.token, flights, checks, before.version, [DAY])
     assert after.passed
+
+
+def test_a_warehouse_that_the_gate_cannot_connect_to_could_not_be_asked_and_may_be_tried_again(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"postgresql://gate:none@127.0.0.1:{taken.getsockname()[1]}/gone"
+    monkeypatch.setenv("INTERLOCK_GATE_URL", address)
+    with pytest.raises(CouldNotAsk, match="Connection refused"), suites.open_suites(Neighbours("none", {})):
+        pass
