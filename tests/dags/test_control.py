@@ -43,5 +43,6 @@ def test_a_fact_is_told_as_the_action_has_it_however_a_template_wrote_its_number
     fact = task._fact({"kind": "failed_check", "count": "2", "root": "None"}, "the key")
     assert (fact.dataset, fact.partition, fact.version, fact.count) == ("fct_orders", "2013-01-05", 17, 2)
     assert (fact.message, fact.root) == ("Two keys are doubled.", "the key")
+    unversioned = QuarantinePartitionOperator(task_id="withdraw", **about | {"version": None})
     with pytest.raises(ValueError, match="names none"):
-        QuarantinePartitionOperator(task_id="withdraw", **about | {"version": None})._fact({"kind": "failed_check"}, "")
+        unversioned._fact({"kind": "failed_check"}, "the key")

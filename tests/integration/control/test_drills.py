@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -130,16 +129,18 @@ def test_interlock_drill_passes_in_a_copy_and_leaves_the_live_database_alone(fil
 
 
 def test_a_drill_that_is_interrupted_leaves_no_copy_behind(filled):
-    drilling = subprocess.Popen(
-        [sys.executable, "-m", "interlock", "drill"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=os.environ
+    acting = (
+        "select from pg_stat_activity"
+        " where position('_drill_' in datname) > 0 and application_name = 'interlock controller'"
     )
-    deadline = time.monotonic() + 120
-    while not on_server(filled)[0]:
-        assert time.monotonic() < deadline
-        assert drilling.poll() is None
-        time.sleep(0.01)
-    drilling.send_signal(signal.SIGTERM)
-    drilling.communicate()
+    command = [sys.executable, "-m", "interlock", "drill"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as drilling:
+        deadline = time.monotonic() + 120
+        while not filled.rows(Role.ADMIN, acting):
+            assert time.monotonic() < deadline
+            assert drilling.poll() is None
+            time.sleep(0.005)
+        drilling.send_signal(signal.SIGTERM)
     assert drilling.returncode == 143
     assert on_server(filled) == ([], [])
 
