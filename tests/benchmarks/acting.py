@@ -21,7 +21,7 @@ from interlock.control.questions import ActionState, Actor, ActorKind, Right
 from interlock.control.records import Action, Proposal, Verb
 from interlock.db.connection import Role, connect
 
-FOUND, ROUNDS, EVENTS, AT_ONCE = 40, 20, 100_000, 1_000
+FOUND, ROUNDS, EVENTS, AT_ONCE = 30, 20, 100_000, 1_000
 FEW, MANY = 1_000, 1_000_000
 LIMITS = "interlock/limits/data.yaml"
 

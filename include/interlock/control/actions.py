@@ -117,7 +117,9 @@ def propose(proposal: Proposal, actor: Actor, *, execute: bool = True) -> Action
     _require_right(actor, Right.PROPOSE, ())
     with _alone() as connection:
         known = by_key(connection, proposal.key)
-        if known is None:
+        if known is not None:
+            _require_same(known, proposal)
+        else:
             kind = kind_of(proposal.kind)
             draft = _drawn(connection, kind, proposal)
             definition = draft.definition(actor)
@@ -132,6 +134,7 @@ def propose(proposal: Proposal, actor: Actor, *, execute: bool = True) -> Action
 
 def answer(action_id: int, actor: Actor, verb: Verb, reason: str, *, via: str, execute: bool = True) -> Action:
     """Approve or reject as a person; the first answer of each stands. Carries it out where the policy then lets it.
+    Who proposed it may take it back, which is a rejection, whatever they answered before.
 
     Raises NotEntitled where the actor may not approve in a domain of the action, Refused (NOT_IN_STATE) where it takes
     no answers any more, PolicyUnavailable where nobody could decide (the answer is kept, and `sweep` asks again).
@@ -140,14 +143,13 @@ def answer(action_id: int, actor: Actor, verb: Verb, reason: str, *, via: str, e
         action = read(connection, action_id)
         if actor.kind is not ActorKind.PERSON:
             raise NotEntitled(f"{actor.name} is no person: only people approve or reject.")
-        if not (verb is Verb.REJECT and actor.name.lower() == action.actor.name.lower()):
-            _require_right(actor, Right.APPROVE, action.domains)
         if not reason.strip():
             raise UsageError("An answer needs a reason.", fix='Give --reason "...".')
-        document = Jsonb(actor.model_dump(mode="json"))
-        is_new = _call(connection, "answer_action", action_id, document, verb.value, reason, via)
-        if is_new and verb is Verb.REJECT:
-            _call(connection, "move_action", action_id, "proposed", "rejected", actor.name, Jsonb({"reason": reason}))
+        is_taken_back = verb is Verb.REJECT and actor.name.lower() == action.actor.name.lower()
+        is_new = not is_taken_back and _answered(connection, action, actor, verb, reason, via)
+        if verb is Verb.REJECT and (is_new or is_taken_back):
+            details = Jsonb({"reason": reason, "via": via, "is_taken_back": is_taken_back})
+            _call(connection, "move_action", action_id, "proposed", "rejected", actor.name, details)
         elif is_new:
             _decided(connection, read(connection, action_id))
         action = read(connection, action_id)
@@ -157,6 +159,15 @@ def answer(action_id: int, actor: Actor, verb: Verb, reason: str, *, via: str, e
             fix=f"`interlock action execute {action_id}` asks again; so does the control DAG.",
         )
     return _carried_out(action_id, actor) if execute and action.state is ActionState.APPROVED else action
+
+
+def _answered(
+    connection: Connection, action: Action, actor: Actor, verb: Verb, reason: str, via: str
+) -> bool:
+    """Put an answer on record; whether it is the first of this person."""
+    _require_right(actor, Right.APPROVE, action.domains)
+    document = Jsonb(actor.model_dump(mode="json"))
+    return bool(_call(connection, "answer_action", action.action_id, document, verb.value, reason, via))
 
 
 def execute(action_id: int, by: Actor) -> Action:
@@ -365,6 +376,15 @@ def _require_precondition(connection: Connection, kind: Kind, definition: dict[s
     )
     with translated(), connection.transaction():
         connection.execute(query, [Jsonb(definition)])
+
+
+def _require_same(known: Action, proposal: Proposal) -> None:
+    subject = (proposal.kind, proposal.dataset, tuple(sorted(set(proposal.partitions))))
+    if subject != (known.kind, known.dataset, known.partitions):
+        raise UsageError(
+            f"The key {proposal.key!r} is that of action {known.action_id}, which is another one: {known.title}.",
+            fix="Give each action a key of its own.",
+        )
 
 
 def _require_right(actor: Actor, right: Right, domains: Sequence[str]) -> None:

@@ -24,4 +24,4 @@ where s.state = 'safe' and d.layer <> 'raw' and d.retired_at is null
     select from interlock.rebuild b where b.dataset_id = d.dataset_id and b.partition = p.partition and b.done_at is null)
 order by p.starts_on desc nulls last,
   case when %(narrow)s then coalesce(w.datasets, 0) end, coalesce(w.datasets, 0) desc, d.name
-limit 1
+limit 50

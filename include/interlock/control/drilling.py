@@ -112,14 +112,13 @@ class Drill(ABC):
     """One kind and its inverse. An instance serves one run; `target` is what it acts on, once it has chosen."""
 
     kind: ClassVar[str]
-    on: ClassVar[str] = ""
-    narrow: ClassVar[bool] = False
+    on: ClassVar[str] = "a partition"
     target: Target
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
         """Choose the target; what else the action needs is made before, and taken away after."""
-        self.target = newest_target(narrow=self.narrow)
+        self.target = targets()[0]
         yield
 
     @abstractmethod
@@ -177,15 +176,15 @@ def taken_back(action: Action) -> Action:
     return inverse
 
 
-def newest_target(*, narrow: bool) -> Target:
-    """The newest safe partition that the most hangs on, or the least. Raises NothingToDrillOn."""
+def targets(*, narrow: bool = False) -> list[Target]:
+    """The newest safe partitions, first those that the most hangs on, or the least. Raises NothingToDrillOn."""
     found = all_of(Role.AUDITOR, statement("control/drill_targets.sql"), {"narrow": narrow})
     if not found:
         raise NothingToDrillOn(
             "it needs a safe partition, with rows, of a staged or curated dataset that is neither paused nor frozen and"
             " does not wait to be rebuilt"
         )
-    return Target(*found[0])
+    return [Target(*row) for row in found]
 
 
 def require(holds: bool, otherwise: str) -> None:

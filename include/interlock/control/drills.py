@@ -33,6 +33,7 @@ from interlock.control.drilling import (
     require,
     run,
     taken_back,
+    targets,
 )
 from interlock.control.kinds import kind_of
 from interlock.control.questions import Actor, ActorKind, Evidence, Right
@@ -98,12 +99,20 @@ class Freeze(Drill):
     """In a frozen domain no rule acts by itself."""
 
     kind = "freeze_domain"
-    narrow = True
+    on = "a domain"
     could_act = False
 
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Choose a domain where a rule might act by itself, if there is one."""
+        for self.target in targets(narrow=True):
+            self.could_act = self._preview().decision.outcome is Outcome.EXECUTE
+            if self.could_act:
+                break
+        yield
+
     def proposal(self) -> Proposal:
-        """Of the whole domain, after a look at what a rule might do there."""
-        self.could_act = self._preview().decision.outcome is Outcome.EXECUTE
+        """Of the whole domain."""
         return Proposal(kind=self.kind, rationale=BECAUSE, domain=self.target.domain)
 
     def done(self, action: Action) -> str:
@@ -266,6 +275,7 @@ class ActivatePolicy(Drill):
     """Another policy decides, one that differs by a comment; then the former again."""
 
     kind = "activate_policy"
+    on = "the platform"
     COMMENT = "\n# The policy of a drill: the same rules under another revision.\n"
     former: str
     revision: str

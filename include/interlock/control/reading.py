@@ -75,7 +75,7 @@ def by_key(connection: Connection, key: str | None) -> Action | None:
     """The action of an idempotency key, if there is one."""
     if key is None:
         return None
-    row = connection.execute(b"select a.action_id from interlock.action a where a.key = %s", [key]).fetchone()
+    row = connection.execute(b"select k.action_id from interlock.action_key k where k.key = %s", [key]).fetchone()
     return read(connection, row[0]) if row else None
 
 

@@ -1,5 +1,5 @@
--- The automatic actions that may count against another one, and whether each touches all that the other is about: a
--- quarantine or a pause only as long as it holds.
+-- The automatic actions that may count against another one, and whether each touches all that the other is about: while it
+-- is open, and once it is executed as long as it holds.
 select
   a.action_id::text as id, a.kind, a.state, a.domains, (
     select e.fact ->> 'root' from interlock.action_evidence e where e.action_id = a.action_id order by e.attached_at, e.ref limit 1
@@ -23,7 +23,9 @@ cross join lateral (
         where p.dataset_id = a.dataset_id and p.partition = part and p.withdrawn_version = a.version))
     when a.kind = 'pause_pipeline' then exists (
       select from interlock.pause p where p.action_id = a.action_id and p.resumed_at is null)
-    else true
+    when a.kind = 'rerun_partition' then exists (
+      select from interlock.rebuild b where b.action_id = a.action_id and b.done_at is null)
+    else false
   end as now
 ) as holds
 where a.proposed_at > clock_timestamp() - make_interval(mins => %(minutes)s)

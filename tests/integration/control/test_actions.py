@@ -194,6 +194,16 @@ def test_executing_twice_does_once_and_a_key_is_one_action(filled):
     assert events_of(done.action_id).count("withdrawn") == 1
     with pytest.raises(Refused, match="quarantined already"):
         actions.propose(asked.model_copy(update={"key": None}), BEN)
+    with pytest.raises(UsageError, match="is that of action"):
+        actions.propose(asked.model_copy(update={"partitions": (NEXT,)}), BEN)
+
+
+def test_two_who_want_the_same_at_once_both_find_the_one_action_by_their_own_keys(filled):
+    first, second = (proposal("pause_pipeline", domain="shop", key=key) for key in ("a", "b"))
+    waiting = actions.propose(first, rule())
+    assert actions.propose(second, rule("other")).action_id == waiting.action_id
+    done = actions.answer(waiting.action_id, BEN, Verb.APPROVE, "yes", **VIA)
+    assert actions.propose(first, rule()) == actions.propose(second, rule("other")) == done
 
 
 def test_approved_twice_from_two_places_at_once_it_is_done_once_and_each_answer_is_one_record(filled):
@@ -322,6 +332,14 @@ def test_nobody_decides_beyond_their_rights(filled):
     assert actions.answer(waiting.action_id, CARL, Verb.REJECT, "no", **VIA).state is ActionState.REJECTED
     with pytest.raises(Refused, match="takes no answers"):
         actions.answer(waiting.action_id, BEN, Verb.APPROVE, "yes", **VIA)
+
+
+def test_who_proposed_takes_it_back_without_the_right_to_answer(filled):
+    proposer = person("anna", "shop", rights=(Right.PROPOSE,))
+    waiting = actions.propose(proposal("quarantine_partition", "fct_orders", DAY), proposer)
+    assert waiting.state is ActionState.PROPOSED
+    back = actions.answer(waiting.action_id, proposer, Verb.REJECT, "not needed", **VIA)
+    assert (back.state, back.answers) == (ActionState.REJECTED, ())
 
 
 def test_what_nobody_answers_in_time_expires(filled):

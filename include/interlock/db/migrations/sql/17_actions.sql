@@ -49,6 +49,14 @@ create index on interlock.action (state) where state in ('proposed', 'approved')
 create index on interlock.action (proposed_at);
 create index on interlock.action (kind, dataset_id) where state = 'executed';
 
+create table interlock.action_key (
+  key text primary key,
+  action_id bigint not null references interlock.action
+);
+comment on table interlock.action_key is 'Every key under which an action was proposed: of two who want the same at once, both find it.';
+create trigger append_only before update or delete or truncate on interlock.action_key
+for each statement execute function interlock.refuse_change();
+
 create function interlock.guard_action() returns trigger
 language plpgsql as $$
 begin
@@ -164,18 +172,20 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   wanted interlock.action := jsonb_populate_record(null::interlock.action, definition);
   found_one interlock.action;
+  known bigint;
   doer text := definition #>> '{actor,name}';
 begin
   perform interlock.control_alone();
+  known := (select k.action_id from interlock.action_key k where k.key = wanted.key);
   select * into found_one from interlock.action x
-  where x.key = wanted.key or (
+  where x.action_id = known or (
     x.state in ('proposed', 'approved') and x.kind = wanted.kind and x.domains = wanted.domains
     and x.dataset_id is not distinct from wanted.dataset_id and x.partitions = wanted.partitions
     and x.version is not distinct from wanted.version and x.parameters = wanted.parameters
     and x.undoes is not distinct from wanted.undoes)
-  order by x.key <> wanted.key limit 1;
+  order by x.action_id <> coalesce(known, 0) limit 1;
   if found_one.action_id is not null then
-    if found_one.key = wanted.key and (found_one.kind, found_one.domains, found_one.dataset_id, found_one.partitions) is distinct from
+    if known is not null and (found_one.kind, found_one.domains, found_one.dataset_id, found_one.partitions) is distinct from
       (wanted.kind, wanted.domains, wanted.dataset_id, wanted.partitions) then
       raise exception 'the key "%" is that of action %, which is another one: % of %', wanted.key, found_one.action_id, found_one.kind,
         array_to_string(found_one.domains, ', ') using errcode = 'IL016', hint = 'Give each action a key of its own.';
@@ -193,6 +203,7 @@ begin
       'rationale', wanted.rationale, 'actor', wanted.actor, 'partitions', to_jsonb(wanted.partitions), 'version', wanted.version,
       'parameters', wanted.parameters, 'radius', wanted.radius, 'undoes', wanted.undoes));
   end if;
+  insert into interlock.action_key (key, action_id) values (wanted.key, propose_action.action_id) on conflict do nothing;
   perform interlock.attach_evidence(action_id, facts, doer);
 end;
 $$;
