@@ -124,6 +124,7 @@ def test_interlock_drill_passes_in_a_copy_and_leaves_the_live_database_alone(fil
     results = json.loads(ended.stdout)
     assert [result["kind"] for result in results] == [drill.kind for drill in drills.DRILLS]
     assert all(result["passed"] and result["is_identical"] for result in results)
+    assert "a rule that might act waits for a person" in {result["done"] for result in results}
     assert (fingerprint(), filled.rows(Role.AUDITOR, "select count(*) from interlock.event")) == before
     assert on_server(filled) == ([], [])
 

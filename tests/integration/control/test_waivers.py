@@ -10,7 +10,7 @@ import pytest
 from psycopg.types.json import Jsonb
 from tests.conftest import Server
 from tests.integration.conftest import Platform
-from tests.integration.control.people import ANNA, BEN, proposal
+from tests.integration.control.people import ANNA, BEN, CARL, proposal
 from typer.testing import CliRunner
 
 from interlock import cli
@@ -324,6 +324,22 @@ def test_a_person_approves_a_waiver_and_taking_it_back_leaves_everything_as_it_w
     assert amounts(waivers.session(one)) == []
     again = actions.way_back(revoked.action_id, "it meets again")
     assert (again.kind, again.version, again.parameters) == ("waive", waived.version, asked.parameters)
+
+
+def test_a_waiver_of_more_than_a_week_takes_two_who_did_not_propose_it(waivers):
+    one = waivers.login("one")
+    asked = proposal("waive", "fct_orders", DAY, parameters={"consumer": one, "lasts_hours": 240})
+    for actor, state in ((ANNA, ActionState.PROPOSED), (BEN, ActionState.PROPOSED), (CARL, ActionState.EXECUTED)):
+        waiting = actions.propose(asked, ANNA) if actor is ANNA else waiting
+        waiting = actions.answer(waiting.action_id, actor, Verb.APPROVE, "yes", via="command line")
+        assert waiting.state is state
+    actions.roll_back(waiting.action_id, ANNA, "enough")
+
+    vain = actions.propose(asked, ANNA)
+    actions.answer(vain.action_id, ANNA, Verb.APPROVE, "I need it", via="command line")
+    taken_back = actions.answer(vain.action_id, ANNA, Verb.REJECT, "never mind", via="command line")
+    assert taken_back.state is ActionState.REJECTED
+    assert amounts(waivers.session(one)) == []
 
 
 def told(*arguments: str) -> str:
