@@ -11,8 +11,8 @@ help: ## Show this list
 demo: environment ## Play the story of one bad day on real data, through the real scheduler
 	exec .venv/bin/python -m interlock demo
 
-test: environment ## Run all tests that need nothing but the environment
-	exec .venv/bin/python -m pytest -m "not system"
+test: environment ## Run all tests that need nothing but the environment, on two cores
+	exec .venv/bin/python -m pytest -m "not system" --numprocesses 2 --dist loadfile
 
 test-system: environment ## Run the tests that need packages of the operating system (see .ci/run)
 	exec .venv/bin/python -m pytest -m system
