@@ -162,10 +162,9 @@ def _put(
     if fault and fault.export.share_that_arrives < 1:
         sent = _cut(sent, fault.export.share_that_arrives)
     is_new = not (landing.has(stem + wanted, sent) and (mark is None or landing.has(stem + wanted + MARK, mark)))
+    landing.remove(stem + wanted + RECALL)
     if is_new or mark is None:
         landing.remove(stem + wanted + MARK)
-    if is_new:
-        landing.remove(stem + wanted + RECALL)
     if is_new:
         landing.put(stem + wanted, sent)
         if mark is not None:

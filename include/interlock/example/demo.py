@@ -23,7 +23,9 @@ from interlock.airflow_rest import Airflow
 from interlock.errors import PermanentFailure
 
 FIRST, LAST, BAD = date(2013, 1, 1), date(2013, 1, 7), date(2013, 1, 5)
-RECALLED, SILENT_FAULT = date(2013, 1, 3), "every_tenth_row_missing"
+# What was recalled once does not come back: each demo on the same state recalls another day.
+RECALLED = (date(2013, 1, 3), date(2013, 1, 4), date(2013, 1, 6), date(2013, 1, 2))
+SILENT_FAULT = "every_tenth_row_missing"
 RECALL = "Every tenth flight was never exported."
 CLOCK = "2013-01-08T06:00:00Z"
 FLIGHTS, WEATHER, MAINTENANCE = "flight_operations", "airport_weather", "interlock_maintenance"
@@ -85,6 +87,7 @@ class Demo:
         self._began = time.monotonic()
         self._stamp = int(time.time())
         self._environment: dict[str, str] = {}
+        self._recalled: date | None = None
 
     def play(self) -> None:
         """The whole story; raises where it does not end as told. Leaves nothing running that did not run before."""
@@ -93,11 +96,13 @@ class Demo:
             self._command("clock", "set", CLOCK, quietly=True)
             self._command("renew", quietly=True)  # what a demo of long ago left has run out, and stays so
             self._say(f"The platform's clock is set to {CLOCK}: this is a replay of 2013, and every answer says so.")
+            self._recalled = self._day_to_recall() if self._corrects else None
             self._week(airflow)
             self._bad_day()
             if self._corrects:
                 self._correction(airflow)
-                self._recall(airflow)
+                if self._recalled:
+                    self._recall(airflow, self._recalled)
             self._where_it_stands()
         self._what_next()
 
@@ -106,7 +111,7 @@ class Demo:
         self._say(f"On {BAD}, {self._scenario.story}. Nobody has told the platform.")
         earlier: list[DagRun] = []
         for day in _days(FIRST, LAST):
-            named = {BAD: self._scenario.fault, RECALLED: SILENT_FAULT if self._corrects else None}.get(day)
+            named = {self._recalled: SILENT_FAULT, BAD: self._scenario.fault}.get(day)
             fault = ["--fault", named, "--on", str(day)] if named else []
             self._command("deliver", "--from", str(day), *fault, quietly=True)
             flights, weather = (self._trigger(airflow, domain, day) for domain in (FLIGHTS, WEATHER))
@@ -133,20 +138,26 @@ class Demo:
         for dataset in ("fct_flights", "fct_departure_conditions"):
             self._command("check", dataset, "--partition", str(BAD))
 
-    def _recall(self, airflow: Airflow) -> None:
+    def _day_to_recall(self) -> date | None:
+        """The first day that no earlier demo has recalled; None where there is none left."""
+        found = json.loads(self._output("finding", "list", "--json"))
+        known = {finding["partition"] for finding in found}
+        return next((day for day in RECALLED if str(day) not in known), None)
+
+    def _recall(self, airflow: Airflow, recalled: date) -> None:
         self._chapter("A day that was published is recalled by its producer, and quarantined by rule")
-        self._say(f"Every tenth flight of {RECALLED} was missing too, evenly: no check can tell that from a quiet day.")
-        self._command("check", "fct_flights", "--partition", str(RECALLED))
-        self._command("deliver", "--from", str(RECALLED), "--recall", RECALL)
+        self._say(f"Every tenth flight of {recalled} was missing too, evenly: no check can tell that from a quiet day.")
+        self._command("check", "fct_flights", "--partition", str(recalled))
+        self._command("deliver", "--from", str(recalled), "--recall", RECALL)
         self._say("The control DAG, which looks every minute, finds the recall; the policy lets the rule act on it.")
-        self._see(airflow, [self._start(airflow, CONTROL, RECALLED)], is_corrected=True)
-        self._command("check", "fct_departure_conditions", "--partition", str(RECALLED), expected=3)
+        self._see(airflow, [self._start(airflow, CONTROL, recalled)], is_corrected=True)
+        self._command("check", "fct_departure_conditions", "--partition", str(recalled), expected=3)
         quarantine = self._newest_action("quarantine_partition")
 
         self._chapter("An operator wants it all the same, for ten days: the policy asks for two others")
         self._as_operator()
         lasts = ("--param", f"consumer={CONSUMER}", "--param", "lasts_hours=240")
-        waive = ("action", "propose", "waive", "--dataset", "fct_flights", "--partition", str(RECALLED), *lasts)
+        waive = ("action", "propose", "waive", "--dataset", "fct_flights", "--partition", str(recalled), *lasts)
         self._command(*waive, "--reason", "The board meets tomorrow.", "--submit")
         waiver = self._newest_action("waive")
         self._command("action", "approve", waiver, "--reason", "I need it.")
@@ -154,11 +165,11 @@ class Demo:
         self._command("action", "reject", waiver, "--reason", "The correction is on its way.", quietly=True)
 
         self._chapter("The correction is published and safe, and the audit tells the story")
-        self._command("deliver", "--from", str(RECALLED))
-        self._see(airflow, [self._trigger(airflow, FLIGHTS, RECALLED, attempt=2)], is_corrected=True)
-        self._see(airflow, [self._start(airflow, MAINTENANCE, RECALLED)], is_corrected=True)
+        self._command("deliver", "--from", str(recalled))
+        self._see(airflow, [self._trigger(airflow, FLIGHTS, recalled, attempt=2)], is_corrected=True)
+        self._see(airflow, [self._start(airflow, MAINTENANCE, recalled)], is_corrected=True)
         for dataset in ("fct_flights", "fct_departure_conditions"):
-            self._command("check", dataset, "--partition", str(RECALLED))
+            self._command("check", dataset, "--partition", str(recalled))
         self._command("audit", "show", quarantine)
         self._command("audit", "verify")
 
