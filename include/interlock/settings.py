@@ -79,7 +79,9 @@ class Settings(BaseSettings):
     airflow_database: str = Field(
         default="airflow", description="Airflow's metadata database, on the warehouse's server."
     )
-    notify_urls: dict[str, list[str]] = Field(default_factory=dict, description="Apprise URLs by owner of contracts or exposures.")
+    notify_urls: dict[str, list[str]] = Field(
+        default_factory=dict, description="Apprise URLs by owner of contracts or exposures."
+    )
     lease_minutes: int = Field(default=30, description="How long a run owns its partitions without a sign of life.")
     log_level: Annotated[LogLevel, BeforeValidator(lambda name: str(name).upper())] = Field(
         default=LogLevel.INFO, description="Least level that is logged; at a terminal WARNING unless this is set."

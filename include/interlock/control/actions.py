@@ -161,9 +161,7 @@ def answer(action_id: int, actor: Actor, verb: Verb, reason: str, *, via: str, e
     return _carried_out(action_id, actor) if execute and action.state is ActionState.APPROVED else action
 
 
-def _answered(
-    connection: Connection, action: Action, actor: Actor, verb: Verb, reason: str, via: str
-) -> bool:
+def _answered(connection: Connection, action: Action, actor: Actor, verb: Verb, reason: str, via: str) -> bool:
     """Put an answer on record; whether it is the first of this person."""
     _require_right(actor, Right.APPROVE, action.domains)
     document = Jsonb(actor.model_dump(mode="json"))
@@ -177,12 +175,7 @@ def execute(action_id: int, by: Actor) -> Action:
     would not allow it any more, it becomes `invalidated`. Raises Refused (NOT_IN_STATE) where it is not approved,
     NotEntitled, PolicyUnavailable, and TransientFailure where the database was hindered: it is then as it was.
     """
-    action = get(action_id)
-    _require_right(by, Right.EXECUTE, action.domains)
-    if action.state is ActionState.PROPOSED and action.decision and action.decision.failure:
-        with _alone() as connection:
-            action = _decided(connection, read(connection, action_id))
-    return _carried_out(action_id, by)
+    return _carried_out(action_id, by, is_asked=True)
 
 
 def roll_back(action_id: int, actor: Actor, rationale: str, *, execute: bool = True) -> Action:
@@ -229,9 +222,14 @@ def _swept(action: Action, by: Actor) -> Action:
     return _carried_out(action.action_id, by) if action.state is ActionState.APPROVED else action
 
 
-def _carried_out(action_id: int, by: Actor) -> Action:
+def _carried_out(action_id: int, by: Actor, *, is_asked: bool = False) -> Action:
+    """Execute what is approved; where somebody asks for it: if they may, and after deciding what waits for that."""
     with _alone() as connection:
         action = read(connection, action_id)
+        if is_asked:
+            _require_right(by, Right.EXECUTE, action.domains)
+            if action.state is ActionState.PROPOSED and action.decision and action.decision.failure:
+                action = _decided(connection, action)
         if action.state in (ActionState.EXECUTED, ActionState.ROLLED_BACK):
             return action
         if action.state is ActionState.APPROVED:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.types.json import Jsonb
 
-from interlock.control import actions, active, policy
+from interlock.control import actions, active, findings, policy
 from interlock.control.bundles import bundle_of
 from interlock.control.decisions import Engine, Outcome
 from interlock.control.drilling import (
@@ -35,8 +35,9 @@ from interlock.control.drilling import (
     taken_back,
     targets,
 )
+from interlock.control.findings import Fact, Finding
 from interlock.control.kinds import kind_of
-from interlock.control.questions import Actor, ActorKind, Evidence, Right
+from interlock.control.questions import Actor, ActorKind, Right
 from interlock.control.records import Proposal
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import Refusal
@@ -130,12 +131,14 @@ class Freeze(Drill):
         return "as before, for rules too"
 
     def _preview(self) -> Preview:
-        """A rule that would quarantine what its producer recalled."""
-        fact = Evidence(
-            kind="producer_recall", ref="drill", root="drill", dataset=self.target.dataset,
-            partition=self.target.partition, version=self.target.version, count=1, at=now(),
+        """A rule that would quarantine what was found bad; the same finding again is the one that is on record."""
+        found = Finding(
+            kind=Fact.FAILED_CHECK, dataset=self.target.dataset, partition=self.target.partition,
+            version=self.target.version, root="drill", message=BECAUSE,
         )  # fmt: skip
-        return actions.preview(self.target.proposal("quarantine_partition", evidence=(fact,)), RULE)
+        (number,) = findings.record([found], RULE)
+        evidence = (findings.get(number).as_evidence,)
+        return actions.preview(self.target.proposal("quarantine_partition", evidence=evidence), RULE)
 
 
 class Quarantine(Drill):

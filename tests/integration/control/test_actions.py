@@ -186,6 +186,17 @@ def test_a_rerun_is_queued_and_can_be_taken_back_until_it_is_carried_out(filled)
         actions.roll_back(again.action_id, ANNA, "too late")
 
 
+def test_taking_back_a_rerun_does_not_end_a_rebuild_that_waited_anyway(filled):
+    run = filled.admit("shop", DAY)
+    filled.renew(run, "stg_orders", DAY, amounts=(5, 6))
+    queued = "select count(*) from interlock.rebuild where done_at is null"
+    waiting = filled.rows(Role.AUDITOR, queued)
+    done = actions.propose(proposal("rerun_partition", "fct_orders", DAY, NEXT), ANNA)
+    assert done.result == {"queued": [NEXT]}
+    actions.roll_back(done.action_id, ANNA, "not needed")
+    assert filled.rows(Role.AUDITOR, queued) == waiting != [(0,)]
+
+
 def test_executing_twice_does_once_and_a_key_is_one_action(filled):
     asked = proposal("quarantine_partition", "fct_orders", DAY, key="incident 7")
     done = actions.propose(asked, ANNA)

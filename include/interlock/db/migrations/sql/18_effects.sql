@@ -310,15 +310,20 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   a interlock.action := interlock.require_executing(queue_rerun.action_id, array['rerun_partition']);
   d interlock.dataset := interlock.dataset_of(a);
+  fresh jsonb;
 begin
   perform interlock.require_known(a);
-  insert into interlock.rebuild as b (domain, partition, dataset_id, reason, action_id)
-  select d.domain, part, d.dataset_id, a.rationale, a.action_id from unnest(a.partitions) as part
-  on conflict (dataset_id, partition) where done_at is null do update
-  set action_id = excluded.action_id, reason = excluded.reason, attempts = 0;
+  with queued as (
+    insert into interlock.rebuild as b (domain, partition, dataset_id, reason, action_id)
+    select d.domain, part, d.dataset_id, a.rationale, a.action_id from unnest(a.partitions) as part
+    -- What waits to be rebuilt anyway is tried again, and stays what it is: taking this rerun back does not end it.
+    on conflict (dataset_id, partition) where done_at is null do update set attempts = 0
+    returning b.partition, b.action_id
+  )
+  select coalesce(jsonb_agg(q.partition order by q.partition), '[]') into fresh from queued q where q.action_id = a.action_id;
   insert into interlock.event (kind, dataset_id, actor, payload)
   values ('rerun_queued', d.dataset_id, a.actor ->> 'name', jsonb_build_object('partitions', to_jsonb(a.partitions), 'action', a.action_id));
-  return jsonb_build_object('queued', to_jsonb(a.partitions));
+  return jsonb_build_object('queued', fresh);
 end;
 $$;
 
@@ -326,8 +331,8 @@ create function interlock.require_queued(a interlock.action) returns void
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if not exists (select from interlock.rebuild b where b.action_id = a.undoes and b.done_at is null) then
-    perform interlock.refuse_action(format('the rerun of action %s is over', coalesce(a.undoes::text, '?')),
-      'What it published is undone by rollback_partition.');
+    perform interlock.refuse_action(format('the rerun of action %s is over, or was no other than a rebuild that waits anyway',
+      coalesce(a.undoes::text, '?')), 'What it published is undone by rollback_partition.');
   end if;
 end;
 $$;
