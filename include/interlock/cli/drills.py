@@ -55,8 +55,8 @@ def _results(kinds: list[str]) -> Iterator[Result]:
     import tempfile
     from pathlib import Path
 
+    from interlock.control import scratch
     from interlock.control.drilling import Result
-    from interlock.db import scratch
 
     command = [sys.executable, "-m", "interlock.control.drills", *kinds]
     with tempfile.TemporaryDirectory(prefix="interlock-drill-") as state, scratch.scratch_copy() as name:

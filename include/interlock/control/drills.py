@@ -1,6 +1,6 @@
 """Drills: each kind of action is carried out and taken back on partitions that are there, and everything is as it was.
 
-A drill acts for real, so it belongs into a copy: `interlock drill` makes one of the live database (see db/scratch.py)
+A drill acts for real, so it belongs into a copy: `interlock drill` makes one of the live database (see scratch.py)
 and runs this module there, in a process of its own. A drill that finds nothing to act on says what it needs, and has
 not passed.
 
@@ -239,7 +239,8 @@ class Waive(Drill):
     @contextmanager
     def prepared(self) -> Iterator[None]:
         """A partition that is not safe, because it was quarantined for this; and a consumer, made for this."""
-        from interlock.db import consumers, scratch
+        from interlock.control import scratch
+        from interlock.db import consumers
 
         with super().prepared():
             self.rows = self.target.rows()
@@ -356,7 +357,7 @@ def _refusal(target: Target, *, publish: bool = False) -> str | None:
 
 def main(kinds: Sequence[str]) -> int:
     """Run drills in the scratch copy that the settings point to, a line of JSON each. Refuses any other database."""
-    from interlock.db import scratch
+    from interlock.control import scratch
 
     scratch.require_scratch()
     for drill in drills_of(kinds):

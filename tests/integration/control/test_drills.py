@@ -14,12 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from interlock.cli import app
-from interlock.control import actions, drilling, drills
+from interlock.control import actions, drilling, drills, scratch
 from interlock.control.fingerprints import fingerprint
 from interlock.control.kinds import KINDS, kind_of
 from interlock.control.questions import ActionState
 from interlock.control.records import Action
-from interlock.db import scratch
 from interlock.db.connection import Role
 from interlock.errors import Exit, PermanentFailure
 
