@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ConfigDict
 
+from interlock.contracts.model import Criticality
 from interlock.control import policy
 from interlock.control.asking import question_about
 from interlock.control.decisions import Outcome, PolicyUnavailable
@@ -57,6 +58,10 @@ OPEN = (ActionState.PROPOSED, ActionState.APPROVED)
 
 class NotEntitled(PermanentFailure):
     """Whoever asks lacks the right that it takes, in a domain that the action is about."""
+
+
+class _Grown(Exception):
+    """What an action would touch beyond what was approved."""
 
 
 class _Draft(BaseModel):
@@ -238,6 +243,8 @@ def _carried_out(action_id: int, by: Actor, *, is_asked: bool = False) -> Action
                 try:
                     with connection.transaction():
                         _perform(connection, action, by)
+                except _Grown as grown:
+                    changed = f"it would touch more than was approved: {grown}"
                 except Exception as error:
                     changed = _obstacle(connection, action, error, by)
             if changed:
@@ -248,9 +255,12 @@ def _carried_out(action_id: int, by: Actor, *, is_asked: bool = False) -> Action
 
 
 def _perform(connection: Connection, action: Action, by: Actor) -> None:
-    effect = kind_of(action.kind).effect
+    kind = kind_of(action.kind)
     _call(connection, "begin_execution", action.action_id, by.name)
-    result = _call(connection, effect, action.action_id)
+    # From here on nobody else changes what is served: what it touches now is what it will have touched.
+    if grown := _grown(action.radius, kind.radius(connection, _as_proposed(action), action.domains)):
+        raise _Grown(grown)
+    result = _call(connection, kind.effect, action.action_id)
     _call(connection, "end_execution", action.action_id, by.name, Jsonb(result or {}))
 
 
@@ -270,11 +280,19 @@ def _obstacle(connection: Connection, action: Action, error: Exception, by: Acto
 
 
 def _changed(connection: Connection, action: Action) -> str | None:
-    """What is no longer as it was when the action was approved; None where nothing is. Raises PolicyUnavailable."""
-    kind = kind_of(action.kind)
+    """Why what was approved may not be done any more; None where it may. Raises PolicyUnavailable."""
     if action.expires_at <= now(connection):
         return "it was not executed in time"
-    proposal = Proposal(
+    decision = policy.decide(question_about(connection, action), connection)
+    if decision.failure:
+        raise PolicyUnavailable(decision.failure, fix=f"`interlock action execute {action.action_id}` asks again.")
+    if decision.outcome is not Outcome.EXECUTE:
+        return "the policy does not allow it any more: " + " ".join(reason.message for reason in decision.reasons)
+    return None
+
+
+def _as_proposed(action: Action) -> Proposal:
+    return Proposal(
         kind=action.kind,
         rationale=action.rationale,
         domain=None if action.dataset else action.domains[0],
@@ -284,15 +302,6 @@ def _changed(connection: Connection, action: Action) -> str | None:
         parameters=action.parameters,
         undoes=action.undoes,
     )
-    radius = kind.radius(connection, proposal, action.domains)
-    if grown := _grown(action.radius, radius):
-        return f"it would touch more than was approved: {grown}"
-    decision = policy.decide(question_about(connection, action), connection)
-    if decision.failure:
-        raise PolicyUnavailable(decision.failure, fix=f"`interlock action execute {action.action_id}` asks again.")
-    if decision.outcome is not Outcome.EXECUTE:
-        return "the policy does not allow it any more: " + " ".join(reason.message for reason in decision.reasons)
-    return None
 
 
 def _grown(approved: Radius, now: Radius) -> str:
@@ -309,6 +318,9 @@ def _grown(approved: Radius, now: Radius) -> str:
     ]
     if partitions:
         told.append(f"{len(partitions)} more partitions ({', '.join(partitions[:3])})")
+    levels = [level.value for level in Criticality]
+    if levels.index(now.criticality) > levels.index(approved.criticality):
+        told.append(f"a dataset whose criticality is {now.criticality}")
     return ", ".join(told)
 
 

@@ -275,6 +275,14 @@ def test_what_would_touch_more_than_was_approved_is_invalidated(filled):
     assert filled.state("readings", DAY) == "safe"
 
 
+def test_what_came_to_matter_more_than_when_it_was_approved_is_invalidated(filled):
+    approved = actions.propose(proposal("quarantine_partition", "orders", DAY), ANNA, execute=False)
+    filled.register_one("agg_orders", criticality="highest")
+    after = actions.execute(approved.action_id, ANNA)
+    assert (after.state, filled.state("orders", DAY)) == (ActionState.INVALIDATED, "safe")
+    assert "criticality is highest" in (after.failure or "")
+
+
 def test_an_executor_that_dies_in_the_middle_leaves_the_action_to_be_gone_on_with(filled):
     approved = actions.propose(proposal("quarantine_partition", "fct_orders", DAY), ANNA, execute=False)
     dying = filled.session(Role.CONTROLLER, autocommit=False)
