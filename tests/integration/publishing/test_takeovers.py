@@ -161,3 +161,12 @@ def test_whoever_writes_is_given_up_on_in_time(database, role):
     assert found == {
         "idle_in_transaction_session_timeout": "1min", "tcp_keepalives_idle": "30", "tcp_keepalives_count": "3"
     }  # fmt: skip
+
+
+def test_of_a_run_that_died_after_its_last_write_no_claim_is_left_once_another_one_did_its_work(platform, standing):
+    dead = standing(DAY)
+    writer = dead.load("sizes", "all")  # which claims `all` for it
+    writer.commit()
+    dead.lose_claim()
+    platform.finish(platform.admit("shop", DAY, NEXT))
+    assert platform.rows(Role.OPERATOR, "select domain, partition, run_id from interlock.claim") == []

@@ -144,6 +144,10 @@ begin
   ) as wanted
   on conflict (domain, partition) do update
   set run_id = excluded.run_id, token = excluded.token, expires_at = excluded.expires_at, backend_pid = excluded.backend_pid;
+  -- `all` of a run that lost its days is nobody's: it died after its last write, and whoever comes next need not claim that.
+  delete from interlock.claim c
+  where c.domain = taking.domain and c.partition = 'all' and c.run_id = any (former)
+    and not exists (select from interlock.claim o where o.run_id = c.run_id and o.partition <> 'all');
   update interlock.run set token = new_token, state = 'running', finished_at = null, message = null where run_id = taking.run_id;
   update interlock.run r set state = 'failed', finished_at = clock_timestamp(), message = format('taken over by run %s', taking.run_id)
   where r.run_id = any (former) and r.state = 'running'
