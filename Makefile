@@ -55,7 +55,7 @@ clean: ## Stop everything; delete the environment, the embedded database and all
 
 lock: environment ## Resolve the dependencies anew into the lock files
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --all-extras --group transform --group quality --group orchestration --group example --group dev pyproject.toml -o requirements.lock
-	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --constraint requirements.lock --group transform --group quality --group orchestration --group production pyproject.toml -o requirements.production.lock
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --constraint requirements.lock --extra platform --group transform --group quality --group orchestration --group production pyproject.toml -o requirements.production.lock
 
 environment:
 	sh .ci/environment

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from interlock.safety.answers import Answer, Reason
+    from interlock.safety.answer import Answer, Reason
     from interlock.safety.explanations import Explanation, Finding, Judgement
 
 SHOWN_KEYS = 3

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interlock.safety.answers import ALL, State
+from interlock.safety.answer import State
+from interlock.safety.answers import ALL
 
 if TYPE_CHECKING:
     from rich.console import Console

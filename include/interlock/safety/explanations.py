@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from interlock.db.connection import Role, connect, statement
 from interlock.errors import CouldNotAsk
-from interlock.safety.answers import Answer, ask
+from interlock.safety.answer import Answer
+from interlock.safety.answers import ask
 
 
 class Finding(BaseModel):

@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
-from interlock.safety.answers import ALL, State
+from interlock.safety.answer import State
+from interlock.safety.answers import ALL
 
 
 class Row(BaseModel):

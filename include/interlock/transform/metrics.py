@@ -20,7 +20,8 @@ from interlock import clock
 from interlock.db.connection import Role, connect
 from interlock.db.connection import statement as sql_file
 from interlock.errors import CouldNotAsk, Exit, UsageError
-from interlock.safety.answers import ALL, Reason, State, unanswered
+from interlock.safety.answer import Reason, State
+from interlock.safety.answers import ALL, unanswered
 from interlock.transform import semantics
 
 if TYPE_CHECKING:

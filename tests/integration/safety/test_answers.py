@@ -10,7 +10,8 @@ import pytest
 from interlock import clock
 from interlock.db.connection import Role
 from interlock.errors import CouldNotAsk, Exit, UsageError
-from interlock.safety.answers import State, answer_from, ask
+from interlock.safety.answer import State
+from interlock.safety.answers import answer_from, ask
 from interlock.safety.explanations import explain
 from interlock.safety.matrix import matrix
 from interlock.transform import metrics

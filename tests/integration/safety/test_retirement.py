@@ -10,7 +10,8 @@ import pytest
 from interlock.cli.answers import sentences
 from interlock.db.connection import Role
 from interlock.errors import Exit
-from interlock.safety.answers import State, ask
+from interlock.safety.answer import State
+from interlock.safety.answers import ask
 from interlock.safety.matrix import matrix
 
 DAY, NEXT = "2013-01-05", "2013-01-06"

@@ -49,6 +49,7 @@ begin
     perform interlock.serve(running, d, part, verdict);
     if d.is_increment then
       perform interlock.name_missing(publish.run_id, d, part);
+      perform interlock.name_found_bad(publish.run_id, d, part);
     end if;
     if d.layer = 'raw' then
       insert into interlock.watermark as w (dataset_id, partition, load_id) values (d.dataset_id, part, chosen)
@@ -150,7 +151,7 @@ begin
 end;
 $$;
 
--- An increment that was taken out of sight is still among the loads that are served, until it is delivered again.
+-- An increment that was taken out of sight, or found bad, is still among the loads that are served, until it is delivered again.
 create function interlock.stays_withdrawn(d interlock.dataset, withdrawn bigint, up_to bigint) returns boolean
 language sql stable
 return d.is_increment and withdrawn is not null and not interlock.is_replaced(withdrawn, up_to);
@@ -173,6 +174,7 @@ begin
   where c.dataset_id = d.dataset_id and c.partition = part and c.cleared_at is null
     and not (c.code = 'quarantined' and exists (
       select from interlock.partition p where p.dataset_id = d.dataset_id and p.partition = part and p.withdrawn_at is not null))
+    and not (c.code = 'found_bad' and interlock.stays_withdrawn(d, (c.evidence ->> 'version')::bigint, verdict.version))
     -- An increment says nothing about another one that is missing, nor about what was refused after it had come.
     and not (d.is_increment and c.code in ('delivery_refused', 'gate_failed') and interlock.is_increment_missing(d.dataset_id, part))
     and not (d.is_increment and c.code = 'delivery_refused' and c.opened_at > (

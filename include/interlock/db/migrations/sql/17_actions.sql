@@ -192,6 +192,12 @@ begin
     end if;
     action_id := found_one.action_id;
     is_new := false;
+  elsif wanted.undoes is not null and not exists (
+    select from interlock.action x
+    where x.action_id = wanted.undoes and x.domains = wanted.domains and x.dataset_id is not distinct from wanted.dataset_id
+      and x.partitions = wanted.partitions) then
+    raise exception 'action % is not about just what this one would take back', wanted.undoes using errcode = 'IL016',
+      hint = format('An action is taken back whole: interlock action rollback %s', wanted.undoes);
   else
     insert into interlock.action as x (key, kind, domains, dataset_id, partitions, version, parameters, rationale, actor, radius, undoes)
     values (wanted.key, wanted.kind, wanted.domains, wanted.dataset_id, wanted.partitions, wanted.version, wanted.parameters,

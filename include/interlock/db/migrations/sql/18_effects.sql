@@ -1,32 +1,5 @@
--- What actions do. An effect takes the action that this transaction executes, and nothing else: what was approved is what is
--- done. Its precondition is a function of its own, asked when the action is proposed and once more when it is executed.
-
-create table interlock.pause (
-  pause_id bigint generated always as identity primary key,
-  domain text not null,
-  dataset_id integer references interlock.dataset,
-  action_id bigint not null unique references interlock.action,
-  paused_by text not null,
-  reason text not null,
-  paused_at timestamptz not null default clock_timestamp(),
-  resumed_at timestamptz,
-  resumed_as bigint references interlock.action
-);
-create unique index on interlock.pause (domain, coalesce(dataset_id, 0)) where resumed_at is null;
-comment on table interlock.pause is 'Pipelines that stand still: a domain, or one dataset of it. This is what admits nothing, whoever asks.';
-
-create table interlock.freeze (
-  freeze_id bigint generated always as identity primary key,
-  domain text not null,
-  action_id bigint not null unique references interlock.action,
-  frozen_by text not null,
-  reason text not null,
-  frozen_at timestamptz not null default clock_timestamp(),
-  thawed_at timestamptz,
-  thawed_as bigint references interlock.action
-);
-create unique index on interlock.freeze (domain) where thawed_at is null;
-comment on table interlock.freeze is 'Domains in which nothing is done without a person; * are all of them.';
+-- What actions do to partitions. An effect takes the action that this transaction executes, and nothing else: what was approved
+-- is what is done. Its precondition is a function of its own, asked when the action is proposed and when it is executed.
 
 alter table interlock.rebuild add column action_id bigint references interlock.action;
 comment on column interlock.rebuild.action_id is 'The action that wants it run again, whether anything changed or not.';
@@ -96,21 +69,24 @@ begin
 end;
 $$;
 
+-- Where the version of an action is out of sight now: of a quarantine of many days some may have been replaced since.
+create function interlock.withdrawn_partitions(a interlock.action) returns setof text
+language sql stable
+begin atomic
+  select p.partition from interlock.partition p
+  where p.dataset_id = a.dataset_id and p.partition = any (a.partitions) and p.withdrawn_version = a.version;
+end;
+
 create function interlock.require_releasable(a interlock.action) returns void
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   d interlock.dataset := interlock.dataset_of(a);
-  part text;
 begin
-  foreach part in array a.partitions loop
-    if not exists (
-      select from interlock.partition p
-      where p.dataset_id = a.dataset_id and p.partition = part and p.withdrawn_version = a.version
-    ) then
-      perform interlock.refuse_action(format('"%s" partition %s version %s is not quarantined', d.name, part, a.version),
-        'There is nothing to release: another version took its place, or it was released before.');
-    end if;
-  end loop;
+  if not exists (select from interlock.withdrawn_partitions(a)) then
+    perform interlock.refuse_action(
+      format('"%s" partition %s version %s is not quarantined', d.name, array_to_string(a.partitions, ', '), a.version),
+      'There is nothing to release: another version took its place, or it was released before.');
+  end if;
 end;
 $$;
 
@@ -121,20 +97,26 @@ declare
   d interlock.dataset := interlock.dataset_of(a);
   part text;
   served bigint;
+  released text[];
 begin
   perform interlock.require_releasable(a);
-  foreach part in array a.partitions loop
+  released := array(select interlock.withdrawn_partitions(a) order by 1);
+  foreach part in array released loop
     update interlock.partition p set withdrawn_at = null, withdrawn_version = null
     where p.dataset_id = d.dataset_id and p.partition = part returning p.version into served;
     perform interlock.supersede(null, (
       select array_agg(c.cause_id) from interlock.cause c
-      where c.dataset_id = d.dataset_id and c.partition = part and c.cleared_at is null and c.code = 'quarantined'));
+      where c.dataset_id = d.dataset_id and c.partition = part and c.cleared_at is null
+        and (c.code = 'quarantined' or (c.code = 'found_bad' and c.evidence ->> 'version' = a.version::text))));
+    if d.is_increment then
+      perform interlock.name_found_bad(null, d, part);
+    end if;
     insert into interlock.event (kind, dataset_id, partition, actor, payload)
     values ('released', d.dataset_id, part, a.actor ->> 'name', jsonb_build_object('version', a.version, 'action', a.action_id));
     perform interlock.settle(null, d.dataset_id, part);
     perform interlock.reopen_dependants(null, d.dataset_id, d.name, part, served, '{}');
   end loop;
-  return jsonb_build_object('released', to_jsonb(a.partitions));
+  return jsonb_build_object('released', to_jsonb(released));
 end;
 $$;
 
@@ -352,161 +334,22 @@ begin
 end;
 $$;
 
--- A rerun is over when its run is, whether it published anything or not: what did not change is not published again.
+-- A rerun is over when its run is, whether it published anything or not: what did not change is not published again. What
+-- stands still was not in that run.
 create function interlock.end_reruns(of_domain text, of_partitions text[]) returns void
-language sql security definer set search_path = pg_catalog, pg_temp
-begin atomic
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
   update interlock.rebuild b set done_at = clock_timestamp()
-  where b.domain = of_domain and b.partition = any (of_partitions) and b.done_at is null and b.action_id is not null;
-end;
-
--- Pause and freeze ------------------------------------------------------------------------------------------------------
-
--- What stands in the way of a domain's runs, or of one dataset in them.
-create function interlock.require_running(of_domain text, of_dataset integer default null) returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  found_one interlock.pause;
-  name text;
-begin
-  select * into found_one from interlock.pause x
-  where x.resumed_at is null and x.domain in (of_domain, '*') and (x.dataset_id is null or x.dataset_id = of_dataset)
-  order by x.pause_id limit 1;
-  if found_one.pause_id is not null then
-    name := coalesce((select d.name from interlock.dataset d where d.dataset_id = found_one.dataset_id), found_one.domain);
-    raise exception '"%" is paused since % UTC by % (action %): %', name,
-      to_char(found_one.paused_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI'), found_one.paused_by, found_one.action_id, found_one.reason
-      using errcode = 'IL015', hint = format('When it may go on: interlock resume %s --reason "..."', name);
-  end if;
+  from interlock.dataset d
+  where d.dataset_id = b.dataset_id and b.domain = of_domain and b.partition = any (of_partitions) and b.done_at is null
+    and b.action_id is not null and not interlock.stands_still(d);
 end;
 $$;
 
-create function interlock.require_domain(a interlock.action) returns void
-language plpgsql stable as $$
-begin
-  if cardinality(a.domains) <> 1 or not (
-    a.domains[1] = '*' or exists (select from interlock.dataset d where d.domain = a.domains[1])) then
-    perform interlock.refuse_action(format('there is no domain "%s"', array_to_string(a.domains, ', ')), 'See `interlock status`.');
-  end if;
-end;
-$$;
-
-create function interlock.require_pausable(a interlock.action) returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  perform interlock.require_domain(a);
-  if exists (
-    select from interlock.pause p
-    where p.resumed_at is null and p.domain = a.domains[1] and p.dataset_id is not distinct from a.dataset_id) then
-    perform interlock.refuse_action(format('"%s" is paused already', coalesce((interlock.dataset_of(a)).name, a.domains[1])), 'There is nothing to do.');
-  end if;
-end;
-$$;
-
-create function interlock.pause_pipeline(action_id bigint) returns jsonb
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  a interlock.action := interlock.require_executing(pause_pipeline.action_id, array['pause_pipeline']);
-begin
-  perform interlock.require_pausable(a);
-  insert into interlock.pause (domain, dataset_id, action_id, paused_by, reason)
-  values (a.domains[1], a.dataset_id, a.action_id, a.actor ->> 'name', a.rationale);
-  insert into interlock.event (kind, dataset_id, actor, payload)
-  values ('paused', a.dataset_id, a.actor ->> 'name', jsonb_build_object('domain', a.domains[1], 'action', a.action_id));
-  return '{}';
-end;
-$$;
-
-create function interlock.require_paused(a interlock.action) returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  if not exists (
-    select from interlock.pause p
-    where p.resumed_at is null and p.domain = a.domains[1] and p.dataset_id is not distinct from a.dataset_id and p.action_id = a.undoes) then
-    perform interlock.refuse_action(format('"%s" is not paused', coalesce((interlock.dataset_of(a)).name, a.domains[1])), 'There is nothing to do.');
-  end if;
-end;
-$$;
-
-create function interlock.resume_pipeline(action_id bigint) returns jsonb
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  a interlock.action := interlock.require_executing(resume_pipeline.action_id, array['resume_pipeline']);
-begin
-  perform interlock.require_paused(a);
-  update interlock.pause p set resumed_at = clock_timestamp(), resumed_as = a.action_id
-  where p.action_id = a.undoes and p.resumed_at is null;
-  insert into interlock.event (kind, dataset_id, actor, payload)
-  values ('resumed', a.dataset_id, a.actor ->> 'name', jsonb_build_object('domain', a.domains[1], 'action', a.action_id));
-  return '{}';
-end;
-$$;
-
-create function interlock.require_freezable(a interlock.action) returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  perform interlock.require_domain(a);
-  if exists (select from interlock.freeze f where f.thawed_at is null and f.domain = a.domains[1]) then
-    perform interlock.refuse_action(format('"%s" is frozen already', a.domains[1]), 'There is nothing to do.');
-  end if;
-end;
-$$;
-
-create function interlock.freeze_domain(action_id bigint) returns jsonb
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  a interlock.action := interlock.require_executing(freeze_domain.action_id, array['freeze_domain']);
-begin
-  perform interlock.require_freezable(a);
-  insert into interlock.freeze (domain, action_id, frozen_by, reason) values (a.domains[1], a.action_id, a.actor ->> 'name', a.rationale);
-  insert into interlock.event (kind, actor, payload)
-  values ('frozen', a.actor ->> 'name', jsonb_build_object('domain', a.domains[1], 'action', a.action_id));
-  return '{}';
-end;
-$$;
-
-create function interlock.require_frozen(a interlock.action) returns void
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
-begin
-  if not exists (select from interlock.freeze f where f.thawed_at is null and f.domain = a.domains[1] and f.action_id = a.undoes) then
-    perform interlock.refuse_action(format('"%s" is not frozen', a.domains[1]), 'There is nothing to do.');
-  end if;
-end;
-$$;
-
-create function interlock.unfreeze_domain(action_id bigint) returns jsonb
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  a interlock.action := interlock.require_executing(unfreeze_domain.action_id, array['unfreeze_domain']);
-begin
-  perform interlock.require_frozen(a);
-  update interlock.freeze f set thawed_at = clock_timestamp(), thawed_as = a.action_id where f.action_id = a.undoes and f.thawed_at is null;
-  insert into interlock.event (kind, actor, payload)
-  values ('thawed', a.actor ->> 'name', jsonb_build_object('domain', a.domains[1], 'action', a.action_id));
-  return '{}';
-end;
-$$;
-
--- What is paused or frozen now, for everybody who asks how things stand.
-create view interlock.standstill as
-select 'paused' as what, p.domain, d.name as dataset, p.paused_at as since, p.paused_by as by, p.reason, p.action_id
-from interlock.pause p
-left join interlock.dataset d on d.dataset_id = p.dataset_id
-where p.resumed_at is null
-union all
-select 'frozen', f.domain, null, f.frozen_at, f.frozen_by, f.reason, f.action_id
-from interlock.freeze f
-where f.thawed_at is null;
-
-grant select on interlock.pause, interlock.freeze to interlock_controller, interlock_operator, interlock_auditor;
-grant select on interlock.standstill
-to interlock_consumer, interlock_developer, interlock_controller, interlock_operator, interlock_auditor;
 grant execute on function
   interlock.require_withdrawable, interlock.withdraw_version, interlock.require_releasable, interlock.release_version,
   interlock.require_servable, interlock.serve_earlier, interlock.require_reinstatable, interlock.serve_later,
   interlock.require_known, interlock.queue_rerun, interlock.require_queued, interlock.cancel_rerun,
-  interlock.require_pausable, interlock.pause_pipeline, interlock.require_paused, interlock.resume_pipeline,
-  interlock.require_freezable, interlock.freeze_domain, interlock.require_frozen, interlock.unfreeze_domain,
   interlock.is_part_of_served, interlock.is_replaced
 to interlock_controller;
 grant execute on function interlock.end_reruns to interlock_operator;

@@ -91,36 +91,93 @@ begin
 end;
 $$;
 
--- Why nothing is done about a finding.
-create function interlock.leave_finding(left_alone bigint, because text) returns void
-language sql security definer set search_path = pg_catalog, pg_temp
-begin atomic
-  update interlock.finding f set note = because where f.finding_id = left_alone and f.answered_by is null and f.note is null;
-end;
-
 -- Whether an action leaves the facts that it was proposed from without an answer: the world changed before it was carried
 -- out, or nobody could ask the policy.
 create function interlock.left_unanswered(a interlock.action) returns boolean
 language sql immutable
 return a.state = 'invalidated' or (a.state = 'rejected' and a.decision ->> 'failure' is not null);
 
-create function interlock.stands_still(d interlock.dataset) returns boolean
+-- An increment that was found bad while another one was withdrawn is still among those that are served when that one is mended
+-- or released, and the rules have not answered yet: until they have, nobody is shown it.
+create function interlock.name_found_bad(run_id bigint, d interlock.dataset, part text) returns void
+language plpgsql as $$
+declare
+  bad interlock.finding;
+begin
+  select f.* into bad from interlock.finding f
+  join interlock.partition p on p.dataset_id = f.dataset_id and p.partition = f.partition and p.withdrawn_at is null
+  where f.dataset_id = d.dataset_id and f.partition = part and f.answered_by is null and f.note is null
+    and interlock.is_part_of_served(d, p, f.version)
+    and not exists (
+      select from interlock.cause c
+      where c.dataset_id = f.dataset_id and c.partition = f.partition and c.cleared_at is null and c.code = 'found_bad')
+  order by f.finding_id limit 1;
+  if found then
+    -- As in `open_cause`: this commit waits for the disk.
+    perform set_config('synchronous_commit', 'on', true);
+    perform interlock.open_root(name_found_bad.run_id, d.dataset_id, part, 'found_bad',
+      format('Load %s was found bad (finding %s): %s', bad.version, bad.finding_id, bad.message),
+      'That increment delivered again, and accepted; or a decision about the finding.',
+      jsonb_build_object('finding', bad.finding_id, 'version', bad.version), array[d.name]);
+  end if;
+end;
+$$;
+
+-- The causes of findings about which it is decided: left, or quarantined, or a person did not want that. What expired, failed or
+-- was overtaken decides nothing.
+create function interlock.decided_causes() returns setof interlock.cause
 language sql stable
-return exists (
-  select from interlock.pause h
-  where h.domain = d.domain and h.resumed_at is null and coalesce(h.dataset_id, d.dataset_id) = d.dataset_id);
+begin atomic
+  select c.* from interlock.cause c
+  join interlock.finding f on f.finding_id = (c.evidence ->> 'finding')::bigint
+  left join interlock.action a on a.action_id = f.answered_by
+  where c.code = 'found_bad' and c.cleared_at is null
+    and (f.note is not null or coalesce(a.state in ('executed', 'rolled_back', 'rejected'), false));
+end;
+
+create function interlock.clear_found_bad() returns void
+language plpgsql as $$
+declare
+  gone interlock.cause;
+  d interlock.dataset;
+begin
+  if not exists (select from interlock.decided_causes()) then
+    return;
+  end if;
+  perform interlock.decide_alone();
+  for gone in select * from interlock.decided_causes() loop
+    select * into strict d from interlock.dataset x where x.dataset_id = gone.dataset_id;
+    perform interlock.supersede(null, array[gone.cause_id]);
+    perform interlock.name_found_bad(null, d, gone.partition);
+    perform interlock.settle(null, d.dataset_id, gone.partition);
+    perform interlock.reopen_dependants(null, d.dataset_id, d.name, gone.partition, p.version, '{}')
+    from interlock.partition p where p.dataset_id = d.dataset_id and p.partition = gone.partition;
+  end loop;
+end;
+$$;
+
+-- Why nothing is done about a finding.
+create function interlock.leave_finding(left_alone bigint, because text) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  update interlock.finding f set note = because where f.finding_id = left_alone and f.answered_by is null and f.note is null;
+  perform interlock.clear_found_bad();
+end;
+$$;
 
 -- A finding that is evidence of an action is answered by it, also where whoever proposed it did not live to say so.
 create function interlock.settle_findings() returns void
-language sql security definer set search_path = pg_catalog, pg_temp
-begin atomic
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
   update interlock.finding f set answered_by = (
     select min(e.action_id) from interlock.action_evidence e join interlock.action a on a.action_id = e.action_id
     where e.ref = 'finding:' || f.finding_id and not interlock.left_unanswered(a))
   where f.answered_by is null and f.note is null and exists (
     select from interlock.action_evidence e join interlock.action a on a.action_id = e.action_id
     where e.ref = 'finding:' || f.finding_id and not interlock.left_unanswered(a));
+  perform interlock.clear_found_bad();
 end;
+$$;
 
 -- Findings that nothing has come of yet, oldest first: where the version stands that they are about, and how many actions
 -- from them came to nothing; the more, the longer until the next. Of increments another one may be withdrawn: then the

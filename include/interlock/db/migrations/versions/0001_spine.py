@@ -32,12 +32,17 @@ FILES = (
     "16_radius",
     "17_actions",
     "18_effects",
+    "18_pipeline_effects",
     "19_waivers",
     "20_credentials",
     "21_policy",
     "22_findings",
     "23_airflow_pauses",
     "24_action_notices",
+    "25_answers",
+    "26_reliance",
+    "27_feed",
+    "28_telemetry",
 )
 
 

@@ -1,0 +1,1 @@
+-- Many questions answered in one statement, for whoever serves them.

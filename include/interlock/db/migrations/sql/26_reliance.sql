@@ -1,0 +1,1 @@
+-- Who relied on what while it was safe to rely on: checks, reads and metric values, so that a recall knows whom to tell.

@@ -1,0 +1,1 @@
+-- The feed of changes: which events change the safety of a partition, told as they are committed.

@@ -1,0 +1,1 @@
+-- What machines watch: safety, freshness and work, as numbers by dataset.
