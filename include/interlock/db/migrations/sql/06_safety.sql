@@ -121,6 +121,19 @@ begin
 end;
 $$;
 
+-- The state of a partition, from its pointer and what is known around it.
+create function interlock.state_of(p interlock.partition, is_retired boolean, is_leased boolean, is_running boolean) returns text
+language sql immutable parallel safe
+return case
+  when is_retired then 'unknown'
+  when p.withdrawn_at is not null then 'quarantined'
+  when p.open_causes > 0 then 'unsafe'
+  when p.version is null then case when is_running then 'checking' else 'unknown' end
+  when is_leased is not true then 'unknown'
+  when is_running and p.partition <> 'all' then 'rebuilding'
+  else 'safe'
+end;
+
 -- What everybody is told of a dataset that was taken out of use; null of any other.
 create function interlock.retired_reason(d interlock.dataset) returns jsonb
 language sql stable
@@ -188,15 +201,7 @@ cross join lateral (
       select from interlock.claim c where c.domain = d.domain and c.expires_at > clock_timestamp())) as now
 ) as running
 cross join lateral (
-  select case
-    when d.retired_at is not null then 'unknown'
-    when p.withdrawn_at is not null then 'quarantined'
-    when p.open_causes > 0 then 'unsafe'
-    when p.version is null then case when running.now then 'checking' else 'unknown' end
-    when d.lease_until is null or d.lease_until <= interlock.now() then 'unknown'
-    when running.now and p.partition <> 'all' then 'rebuilding'
-    else 'safe'
-  end as state
+  select interlock.state_of(p, d.retired_at is not null, d.lease_until > interlock.now(), running.now) as state
   offset 0  -- derived once, and not again wherever it is mentioned
 ) as s
 left join lateral (

@@ -4,7 +4,7 @@ alter default privileges for role interlock_owner revoke execute on functions fr
 
 -- Asking: everybody who may connect.
 grant execute on function
-  interlock.ask, interlock.is_safe, interlock.require_safe, interlock.now, interlock.served_tables, interlock.served_version,
+  interlock.ask, interlock.is_safe, interlock.require_safe, interlock.now, interlock.state_of, interlock.served_tables, interlock.served_version,
   interlock.known_attachments, interlock.unknown_rows
 to interlock_consumer, interlock_developer, interlock_operator, interlock_auditor, interlock_loader, interlock_builder, interlock_gate, interlock_publisher;
 -- What a view of accepted loads asks, its reader asks.

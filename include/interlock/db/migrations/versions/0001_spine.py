@@ -43,6 +43,9 @@ FILES = (
     "26_reliance",
     "27_feed",
     "28_telemetry",
+    "29_differences",
+    "30_ranges",
+    "31_grid",
 )
 
 

@@ -1,0 +1,8 @@
+{# For `on-run-start`: the run ends before its first model where one of these datasets is not safe, and says why. #}
+{% macro require_safe(datasets, partition=none, first=none, last=none) -%}
+  {%- if execute -%}
+    {%- for dataset in ([datasets] if datasets is string else datasets) -%}
+      {%- do run_query("select " ~ interlock.is_required(dataset, partition, first, last)) -%}
+    {%- endfor -%}
+  {%- endif -%}
+{%- endmacro %}
