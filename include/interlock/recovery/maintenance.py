@@ -266,6 +266,8 @@ def _history(connection: Connection, dry_run: bool) -> Part:
         ("prune_runs", configured.keep_runs_days,
          ("phases of finished runs", "pins of those", "done rebuilds", "records of refused runs")),
         ("prune_notices", configured.keep_runs_days, ("notices that were sent",)),
+        ("prune_reliances", configured.keep_reliances_days,
+         ("records of who relied on what", "gaps in those", "recalls that were told")),
         ("prune_records", configured.keep_records_days, ("verdicts", "records of deliveries", "accounts")),
     ]  # fmt: skip
     for function, days, names in steps:

@@ -1,4 +1,4 @@
-"""Who acts in the tests of the control plane, and what they propose."""
+"""Who acts in the tests of the control plane, what they propose, and what came of it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from interlock.control import actions, findings
 from interlock.control.findings import Finding
 from interlock.control.questions import ActionState, Actor, ActorKind, Evidence, Right
 from interlock.control.records import Action, Proposal, Verb
+from interlock.db.connection import Role
 
 EVERYTHING = tuple(Right)
 
@@ -23,6 +24,8 @@ def rule(name: str = "served_version_found_bad") -> Actor:
     return Actor(kind=ActorKind.RULE, name=f"rule:{name}", on_behalf_of=None, domains=("*",), rights=rights)
 
 
+DAY, NEXT = "2013-01-05", "2013-01-06"
+VIA = {"via": "command line"}
 ANNA, BEN, CARL = person("anna"), person("ben"), person("carl")
 
 
@@ -43,5 +46,15 @@ def carried_out(kind: str, dataset: str | None = None, *partitions: str, **more:
     action = actions.propose(proposal(kind, dataset, *partitions, **more), ANNA)
     for actor in (BEN, CARL):
         if action.state is ActionState.PROPOSED:
-            action = actions.answer(action.action_id, actor, Verb.APPROVE, "yes", via="command line")
+            action = actions.answer(action.action_id, actor, Verb.APPROVE, "yes", **VIA)
     return action
+
+
+def version_of(platform: Any, dataset: str, partition: str = DAY) -> int:
+    """The version that is served."""
+    return int(platform.call(Role.CONSUMER, "ask", dataset, partition)["version"])
+
+
+def events_of(action_id: int) -> list[str]:
+    """What the audit tells of an action."""
+    return [link.kind for link in actions.story(action_id).events]

@@ -1,4 +1,4 @@
-"""Actions from proposal to execution and back: each does once, exactly, what was approved, or says why not."""
+"""The life of an action: it does once, exactly, what was approved, or says why not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
-from tests.integration.control.people import ANNA, BEN, CARL, carried_out, found_bad, person, proposal, rule
+from tests.integration.control.people import (
+    ANNA,
+    BEN,
+    CARL,
+    DAY,
+    NEXT,
+    VIA,
+    events_of,
+    found_bad,
+    person,
+    proposal,
+    rule,
+    version_of,
+)
 
 from interlock.control import actions
 from interlock.control.actions import NotEntitled
@@ -17,184 +30,6 @@ from interlock.control.records import Verb
 from interlock.db.connection import Role
 from interlock.db.failures import Refusal, Refused
 from interlock.errors import UsageError
-
-DAY, NEXT = "2013-01-05", "2013-01-06"
-VIA = {"via": "command line"}
-
-
-def version_of(platform: Any, dataset: str, partition: str = DAY) -> int:
-    return int(platform.call(Role.CONSUMER, "ask", dataset, partition)["version"])
-
-
-def everything(platform: Any) -> list[tuple[Any, ...]]:
-    """What every reader is served and told: rows, versions, states, and who may read them."""
-    told = platform.rows(
-        Role.AUDITOR,
-        "select dataset, partition, state, version, verdict_id, reasons::text from interlock.safety order by 1, 2",
-    )
-    read = [(name, platform.amounts(name)) for name in ("fct_orders", "agg_orders", "total_orders", "fct_conditions")]
-    grants = platform.rows(
-        Role.AUDITOR,
-        "select table_schema, table_name, grantee, privilege_type from information_schema.role_table_grants"
-        " where table_schema in ('safe', 'waived', 'staged', 'curated') order by 1, 2, 3, 4",
-    )
-    return [*told, *read, *grants]
-
-
-def events_of(action_id: int) -> list[str]:
-    return [link.kind for link in actions.story(action_id).events]
-
-
-def test_a_version_found_bad_is_quarantined_by_rule_with_all_that_was_built_from_it_and_released_as_it_was(filled):
-    before = everything(filled)
-    version = version_of(filled, "orders")
-    asked = proposal("quarantine_partition", "orders", DAY, evidence=(found_bad("orders", DAY, version),))
-    done = actions.propose(asked, rule())
-    assert (done.state, done.version, done.decision.approvals_required) == (ActionState.EXECUTED, version, 0)
-    assert filled.state("orders", DAY) == "quarantined"
-    assert {filled.state(name, DAY) for name in ("stg_orders", "fct_orders", "agg_orders")} == {"unsafe"}
-    assert filled.reasons("fct_orders", DAY)[0]["path"] == ["orders", "stg_orders", "fct_orders"]
-    assert filled.amounts("fct_orders", DAY) == []
-    assert filled.state("fct_orders", NEXT) == "safe"
-
-    waiting = actions.roll_back(done.action_id, ANNA, "the producer was wrong")
-    assert waiting.state is ActionState.PROPOSED
-    released = actions.answer(waiting.action_id, ANNA, Verb.APPROVE, "looked at it", **VIA)
-    assert (released.state, released.undoes) == (ActionState.EXECUTED, done.action_id)
-    assert everything(filled) == before
-    assert actions.get(done.action_id).state is ActionState.ROLLED_BACK
-    assert events_of(done.action_id) == [
-        "action_proposed", "action_evidence", "action_decided", "action_approved", "action_executed", "withdrawn",
-        "action_rolled_back",
-    ]  # fmt: skip
-
-
-def test_quarantine_never_hides_the_version_that_replaces_it(filled):
-    actions.propose(proposal("quarantine_partition", "fct_orders", DAY), ANNA)
-    assert filled.state("fct_orders", DAY) == "quarantined"
-    run = filled.admit("shop", DAY)
-    replacing = filled.renew(run, "fct_orders", DAY, amounts=(7, 8))
-    assert (filled.state("fct_orders", DAY), version_of(filled, "fct_orders")) == ("rebuilding", replacing)
-    assert filled.amounts("fct_orders", DAY) == [7, 8]
-
-
-def test_an_increment_that_was_quarantined_stays_so_until_it_is_delivered_again(filled):
-    bad = version_of(filled, "sizes", "all")
-    actions.propose(proposal("quarantine_partition", "sizes", "all"), ANNA)
-    run = filled.admit("shop", "all")
-    filled.deliver(run, "sizes", "all", (3, 4))
-    assert filled.state("sizes", "all") == "quarantined"
-    assert actions.find(kind="quarantine_partition")[0].version == bad
-
-
-def test_a_partition_is_rolled_back_to_its_last_good_version_and_reinstated_with_what_stood_against_it(filled):
-    first = version_of(filled, "fct_orders")
-    run = filled.admit("shop", DAY)
-    second = filled.renew(run, "fct_orders", DAY, amounts=(5, 6))
-    filled.renew(run, "agg_orders", DAY, amounts=(11,))
-    filled.workspace(run)
-    held = filled.build(run, "fct_orders", DAY, amounts=(0,))
-    filled.fail(run, held, DAY)
-    filled.finish(run)
-    assert filled.state("fct_orders", DAY) == "unsafe"
-    before = everything(filled)
-
-    waiting = actions.propose(proposal("rollback_partition", "fct_orders", DAY, version=first), ANNA)
-    assert waiting.parameters == {"from_version": second, "reaches_back_hours": 1}
-    done = actions.answer(waiting.action_id, BEN, Verb.APPROVE, "yes", **VIA)
-    assert done.state is ActionState.EXECUTED
-    assert (filled.state("fct_orders", DAY), filled.amounts("fct_orders", DAY)) == ("safe", [1, 2])
-    assert filled.state("agg_orders", DAY) == "unsafe"
-
-    back = actions.roll_back(done.action_id, ANNA, "the new one was better")
-    actions.answer(back.action_id, BEN, Verb.APPROVE, "yes", **VIA)
-    assert version_of(filled, "fct_orders") == second
-    assert [(r["code"], r["message"]) for r in filled.reasons("fct_orders", DAY)] == [
-        ("gate_failed", "2 keys are doubled")
-    ]
-    assert [row[:5] for row in everything(filled) if len(row) > 5] == [row[:5] for row in before if len(row) > 5]
-
-
-def test_where_only_a_newer_candidate_failed_the_last_good_version_is_the_one_that_was_served(filled):
-    served = version_of(filled, "fct_orders")
-    run = filled.admit("shop", DAY)
-    filled.workspace(run)
-    filled.fail(run, filled.build(run, "fct_orders", DAY, amounts=(0,)), DAY)
-    filled.finish(run)
-    assert carried_out("rollback_partition", "fct_orders", DAY).version == served
-    assert (filled.state("fct_orders", DAY), version_of(filled, "fct_orders")) == ("safe", served)
-
-
-def test_a_feed_of_increments_is_not_rolled_back(filled):
-    run = filled.admit("shop", "all")
-    filled.deliver(run, "sizes", "all", (3, 4))
-    filled.finish(run)
-    with pytest.raises(Refused, match="delivered in increments"):
-        actions.propose(proposal("rollback_partition", "sizes", "all"), ANNA)
-
-
-def test_a_version_that_was_quarantined_is_nothing_to_roll_back_to(filled):
-    actions.propose(proposal("quarantine_partition", "fct_orders", DAY), ANNA)
-    run = filled.admit("shop", DAY)
-    filled.renew(run, "fct_orders", DAY, amounts=(7, 8))
-    filled.finish(run)
-    with pytest.raises(Refused, match="was quarantined, and never released"):
-        actions.propose(proposal("rollback_partition", "fct_orders", DAY), ANNA)
-
-
-def test_a_paused_domain_admits_nothing_and_stops_a_run_at_its_next_phase_until_it_is_resumed(filled):
-    going_on = filled.admit("weather", DAY)
-    paused = actions.propose(proposal("pause_pipeline", domain="weather"), ANNA)
-    assert paused.state is ActionState.EXECUTED
-    for call in (lambda: filled.admit("weather", NEXT),
-                 lambda: filled.call(Role.OPERATOR, "start_phase", going_on.run_id, "load", "1 min")):  # fmt: skip
-        with pytest.raises(psycopg.Error, match=r'"weather" is paused since .* by anna') as refused:
-            call()
-        assert refused.value.sqlstate == Refusal.PAUSED
-    filled.admit("shop", NEXT)
-    actions.answer(actions.roll_back(paused.action_id, ANNA, "mended").action_id, ANNA, Verb.APPROVE, "yes", **VIA)
-    filled.admit("weather", NEXT)
-
-
-def test_of_a_paused_dataset_nothing_is_published_and_its_siblings_are(filled):
-    actions.propose(proposal("pause_pipeline", "fct_orders"), ANNA)
-    run = filled.admit("shop", DAY)
-    filled.renew(run, "stg_orders", DAY, amounts=(5, 6))
-    with pytest.raises(psycopg.Error, match='"fct_orders" is paused'):
-        filled.renew(run, "fct_orders", DAY, amounts=(5, 6))
-
-
-def test_nothing_is_done_automatically_in_a_frozen_domain(filled):
-    actions.propose(proposal("freeze_domain", domain="shop"), ANNA)
-    version = version_of(filled, "orders")
-    asked = proposal("quarantine_partition", "orders", DAY, evidence=(found_bad("orders", DAY, version),))
-    waiting = actions.propose(asked, rule())
-    assert waiting.state is ActionState.PROPOSED
-    assert {reason.code for reason in waiting.decision.reasons} >= {"frozen"}
-    assert actions.answer(waiting.action_id, ANNA, Verb.APPROVE, "yes", **VIA).state is ActionState.EXECUTED
-
-
-def test_a_rerun_is_queued_and_can_be_taken_back_until_it_is_carried_out(filled):
-    queued = "select count(*) from interlock.rebuild where done_at is null"
-    done = actions.propose(proposal("rerun_partition", "fct_orders", DAY, NEXT), ANNA)
-    assert filled.rows(Role.AUDITOR, queued) == [(2,)]
-    assert actions.roll_back(done.action_id, ANNA, "not needed").state is ActionState.EXECUTED
-    assert filled.rows(Role.AUDITOR, queued) == [(0,)]
-    again = actions.propose(proposal("rerun_partition", "fct_orders", DAY), ANNA)
-    filled.call(Role.OPERATOR, "end_reruns", "shop", [DAY])
-    with pytest.raises(Refused, match="is over"):
-        actions.roll_back(again.action_id, ANNA, "too late")
-
-
-def test_taking_back_a_rerun_does_not_end_a_rebuild_that_waited_anyway(filled):
-    run = filled.admit("shop", DAY)
-    filled.renew(run, "stg_orders", DAY, amounts=(5, 6))
-    queued = "select count(*) from interlock.rebuild where done_at is null"
-    waiting = filled.rows(Role.AUDITOR, queued)
-    done = actions.propose(proposal("rerun_partition", "fct_orders", DAY, NEXT), ANNA)
-    assert done.result == {"queued": [NEXT]}
-    actions.roll_back(done.action_id, ANNA, "not needed")
-    assert filled.rows(Role.AUDITOR, queued) == waiting != [(0,)]
 
 
 def test_executing_twice_does_once_and_a_key_is_one_action(filled):
@@ -317,10 +152,12 @@ def test_two_hundred_correlated_proposals_are_one_action_with_the_evidence_of_al
     assert actions.find(states=[ActionState.EXECUTED]) == [actions.get(root.action_id)]
 
 
-def test_what_is_merely_claimed_moves_no_policy(filled):
-    version = version_of(filled, "orders")
-    claimed = found_bad("orders", DAY, version).model_copy(update={"dataset": "fct_orders", "version": 1})
-    asked = proposal("quarantine_partition", "fct_orders", DAY, evidence=(claimed,))
+@pytest.mark.parametrize("claim", [{"dataset": "fct_orders", "version": 1}, {"at": -1}])
+def test_what_is_merely_claimed_moves_no_policy(filled, claim):
+    fact = found_bad("orders", DAY, version_of(filled, "orders"))
+    claim = claim | ({"at": fact.at + claim["at"]} if "at" in claim else {})
+    claimed = fact.model_copy(update=claim)
+    asked = proposal("quarantine_partition", str(claimed.dataset), DAY, evidence=(claimed,))
     waiting = actions.propose(asked, rule())
     assert waiting.state is ActionState.PROPOSED
     assert "no_sufficient_evidence" in {reason.code for reason in waiting.decision.reasons}
@@ -370,6 +207,20 @@ def test_what_nobody_answers_in_time_expires(filled):
         actions.answer(waiting.action_id, BEN, Verb.APPROVE, "yes", **VIA)
 
 
+def test_what_was_approved_is_taken_further_however_much_waits_for_people(filled):
+    approved = actions.propose(proposal("quarantine_partition", "fct_orders", DAY), ANNA, execute=False)
+    waiting = actions.propose(proposal("pause_pipeline", domain="shop"), rule())
+    with filled.database.connect(Role.ADMIN, autocommit=True) as administrator:
+        administrator.execute(
+            "insert into interlock.action (key, kind, domains, partitions, parameters, rationale, actor, radius)"
+            " select 'k' || n, a.kind, array['d' || n], '{}', '{}', 'r', a.actor, a.radius"
+            " from interlock.action a, generate_series(1, 1000) n where a.action_id = %s",
+            [waiting.action_id],
+        )
+    assert [action.action_id for action in actions.sweep(rule("sweep"))] == [approved.action_id]
+    assert filled.state("fct_orders", DAY) == "quarantined"
+
+
 def test_without_a_policy_engine_nothing_is_done_and_it_is_said_why(filled, monkeypatch):
     monkeypatch.setenv("INTERLOCK_OPA_URL", "http://127.0.0.1:9")
     from interlock.settings import settings
@@ -390,6 +241,27 @@ def test_a_preview_says_what_would_be_and_writes_nothing(filled):
     assert filled.rows(Role.AUDITOR, "select count(*) from interlock.event") == before
     with pytest.raises(UsageError, match="no dataset is named"):
         actions.preview(proposal("quarantine_partition", "nothing", DAY), ANNA)
+    with pytest.raises(UsageError, match="needs a partition"):
+        actions.preview(proposal("quarantine_partition", "orders", version=version_of(filled, "orders")), ANNA)
+
+
+def test_an_action_takes_back_nothing_but_what_it_is_the_inverse_of(filled):
+    held = actions.propose(proposal("quarantine_partition", "fct_orders", DAY), ANNA)
+    for kind, dataset, partition in (
+        ("rerun_partition", "fct_orders", DAY),
+        ("release_partition", "fct_orders", NEXT),
+        ("release_partition", "agg_orders", DAY),
+    ):
+        with pytest.raises(UsageError, match="taken back whole") as wrong:
+            actions.propose(proposal(kind, dataset, partition, undoes=held.action_id), ANNA)
+        assert f"interlock action rollback {held.action_id}" in (wrong.value.fix or "")
+    ((row,),) = filled.rows(Role.AUDITOR, "select to_jsonb(a) from interlock.action a")
+    with pytest.raises(psycopg.Error) as refused:
+        filled.call(
+            Role.CONTROLLER, "propose_action", Jsonb(row | {"key": "k", "partitions": [NEXT], "undoes": 1}), Jsonb([])
+        )
+    assert refused.value.sqlstate == Refusal.NOT_IN_STATE
+    assert actions.find() == [held]
 
 
 def test_no_right_reaches_past_the_state_machine(filled):

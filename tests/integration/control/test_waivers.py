@@ -198,7 +198,7 @@ def test_a_revoked_waiver_gives_nothing_and_its_way_back_is_another_waiver(waive
     reader = waivers.session(one)
     revoke = waivers.definition("revoke_waiver", "fct_orders", DAY, undoes=waived)
     elsewhere = waivers.definition("revoke_waiver", "agg_orders", DAY, undoes=waived)
-    with pytest.raises(psycopg.Error, match="did not waive that"):
+    with pytest.raises(psycopg.Error, match="not about just what this one would take back"):
         waivers.act("revoke_waiver", elsewhere)
     assert amounts(reader) == [1, 2]
     _, result = waivers.act("revoke_waiver", revoke)
@@ -288,7 +288,7 @@ def test_a_proposal_is_completed_with_the_served_version_and_with_the_waiver_tha
     asked = asked.model_copy(update={"parameters": {"consumer": one, "lasts_hours": 8}})
     version = waivers.definition("waive", "fct_orders", DAY)["version"]
     assert Waive().complete(controller, asked).version == version
-    for days, because in (((DAY, NEXT), "served in several"), (("2013-02-01",), "no served version")):
+    for days, because in (((DAY, NEXT), "have several"), (("2013-02-01",), "was ever published")):
         with pytest.raises(UsageError, match=because):
             Waive().complete(controller, asked.model_copy(update={"partitions": days}))
 

@@ -141,6 +141,7 @@ def test_of_two_increments_that_were_found_bad_the_second_is_withdrawn_once_the_
     feed.admit()
     correct(feed, path)
     feed.accept(feed.load_all()[0])
+    assert feed.state() == "unsafe"
     (action,) = rules.react(ANNA)
     assert (action.state, action.version) == (ActionState.EXECUTED, second.version)
     assert feed.state() == "quarantined"

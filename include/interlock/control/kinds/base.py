@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Kind:
     """One kind of action.
 
-    `effect` and `precondition` are functions of the schema `interlock` (see db/migrations/sql/18_effects.sql): the
+    `effect` and `precondition` are functions of the schema `interlock` (see db/migrations/sql/18_*.sql): the
     effect takes the action's id within the transaction that executes it and returns what the way back needs; the
     precondition takes the action's row and raises where it does not hold. `inverse` is the kind that undoes it.
     """

@@ -24,7 +24,7 @@ class QuarantinePartition(Kind):
 
     def complete(self, connection: Connection, proposal: Proposal) -> Proposal:
         """The version that is served, unless one is named."""
-        return proposal.model_copy(update={"version": proposal.version or one_version(connection, proposal)})
+        return of_one_version(connection, proposal)
 
 
 class ReleasePartition(Kind):
@@ -40,7 +40,15 @@ class ReleasePartition(Kind):
         return undoing(connection, proposal, "quarantine_partition")
 
 
-class RollbackPartition(Kind):
+class _MovesPointer(Kind):
+    """Has another version served."""
+
+    def way_back(self, action: Action) -> Proposal:
+        """What was served before."""
+        return super().way_back(action).model_copy(update={"version": action.result["version"]})
+
+
+class RollbackPartition(_MovesPointer):
     """Serves an earlier good version of one partition again."""
 
     name = "rollback_partition"
@@ -67,12 +75,8 @@ class RollbackPartition(Kind):
             update={"version": version, "parameters": {"from_version": served, "reaches_back_hours": hours}}
         )
 
-    def way_back(self, action: Action) -> Proposal:
-        """What the rollback replaced."""
-        return super().way_back(action).model_copy(update={"version": action.result["version"]})
 
-
-class ReinstatePartition(Kind):
+class ReinstatePartition(_MovesPointer):
     """Serves again what a rollback replaced, as it was."""
 
     name = "reinstate_partition"
@@ -118,9 +122,14 @@ class CancelRerun(Kind):
         return undoing(connection, proposal, "rerun_partition")
 
 
-def one_version(connection: Connection, proposal: Proposal) -> int:
-    """The version that all partitions of a proposal serve. Raises UsageError where there is none, or several."""
+def of_one_version(connection: Connection, proposal: Proposal) -> Proposal:
+    """The proposal with a version: the one that is named, or the one that all of its partitions serve.
+
+    Raises UsageError where they serve none, or several.
+    """
     dataset, partitions = require_dataset(proposal), require_partitions(proposal)
+    if proposal.version is not None:
+        return proposal
     served = dict(
         connection.execute(
             b"select p.partition, p.version from interlock.partition p"
@@ -131,7 +140,7 @@ def one_version(connection: Connection, proposal: Proposal) -> int:
     if missing := [partition for partition in partitions if partition not in served]:
         raise UsageError(
             f"{dataset} {', '.join(missing[:5])}: no version was ever published.",
-            fix="What nobody reads needs no action; `interlock status` shows what is served.",
+            fix="A candidate that failed its gate is held and read by nobody; `interlock status` shows what is served.",
         )
     if len(set(served.values())) > 1:
         told = ", ".join(f"{partition} version {version}" for partition, version in sorted(served.items())[:5])
@@ -139,7 +148,7 @@ def one_version(connection: Connection, proposal: Proposal) -> int:
             f"An action names one version, and these partitions of {dataset} have several: {told}.",
             fix="Propose one action for each version.",
         )
-    return int(served[partitions[0]])
+    return proposal.model_copy(update={"version": int(served[partitions[0]])})
 
 
 def undoing(connection: Connection, proposal: Proposal, kind: str) -> Proposal:

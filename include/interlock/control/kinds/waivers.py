@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from interlock.control.kinds.base import Kind, require_dataset, require_partitions
+from interlock.control.kinds.base import Kind, require_dataset
+from interlock.control.kinds.partitions import of_one_version
 from interlock.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,15 +28,12 @@ class Waive(Kind):
 
     def complete(self, connection: Connection, proposal: Proposal) -> Proposal:
         """With the version that all of the partitions are served in."""
-        dataset, partitions = require_dataset(proposal), require_partitions(proposal)
         consumer, hours = proposal.parameters.get("consumer"), proposal.parameters.get("lasts_hours")
         if not isinstance(consumer, str) or not consumer:
             raise UsageError("A waiver is for one consumer.", fix="Name it: `interlock consumer list` shows them.")
         if not isinstance(hours, int) or isinstance(hours, bool) or hours <= 0:
             raise UsageError("A waiver lasts some whole hours.", fix="Say how many, as lasts_hours.")
-        if proposal.version is not None:
-            return proposal
-        return proposal.model_copy(update={"version": _served_version(connection, dataset, partitions)})
+        return of_one_version(connection, proposal)
 
 
 class RevokeWaiver(Kind):
@@ -79,26 +77,3 @@ class RevokeWaiver(Kind):
         """Another waiver, for the hours that were left of the one that was revoked."""
         parameters = {"consumer": action.result["consumer"], "lasts_hours": action.result["hours_left"]}
         return super().way_back(action).model_copy(update={"parameters": parameters})
-
-
-def _served_version(connection: Connection, dataset: str, partitions: tuple[str, ...]) -> int:
-    """The one version that the partitions are served in. UsageError where one is not served, or they differ."""
-    rows = connection.execute(
-        b"select p.partition, p.version from interlock.partition p join interlock.dataset d using (dataset_id)"
-        b" where d.name = %s and p.partition = any (%s) and p.version is not null order by p.partition",
-        [dataset, list(partitions)],
-    ).fetchall()
-    served: dict[str, int] = dict(rows)
-    missing = [partition for partition in partitions if partition not in served]
-    if missing:
-        raise UsageError(
-            f"{dataset} has no served version of {', '.join(missing)}: there is nothing to waive.",
-            fix="A candidate that failed its gate is held and can be read by nobody; correct it, or publish it first.",
-        )
-    if len(set(served.values())) > 1:
-        versions = ", ".join(f"{partition} in version {version}" for partition, version in served.items())
-        raise UsageError(
-            f"A waiver is for one version, and {dataset} is served in several: {versions}.",
-            fix="Propose one waiver for each version.",
-        )
-    return served[partitions[0]]
