@@ -12,7 +12,7 @@ demo: environment ## Play the story of one bad day on real data, through the rea
 	exec .venv/bin/python -m interlock demo
 
 test: environment ## Run all tests that need nothing but the environment, on two cores
-	exec .venv/bin/python -m pytest -m "not system" --numprocesses 2 --dist loadfile
+	exec .venv/bin/python -m pytest -m "not system" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-system: environment ## Run the tests that need packages of the operating system (see .ci/run)
 	exec .venv/bin/python -m pytest -m system
@@ -27,13 +27,14 @@ status: environment ## Show what runs, and every dataset by partition
 	.venv/bin/python -m interlock services
 	exec .venv/bin/python -m interlock status
 
-lint: environment ## Check code, types, SQL, YAML and contracts
+lint: environment ## Check code, types, SQL, YAML, contracts and the page
 	.venv/bin/python -m ruff check
 	.venv/bin/python -m ruff format --check
 	.venv/bin/python -m mypy
 	.venv/bin/python -m sqlfluff lint --disable-progress-bar dbt_project/models
 	.venv/bin/python -m yamllint --strict .
 	.venv/bin/python -m interlock contract lint
+	sh .ci/page lint
 
 format: environment ## Put code and SQL into the house style
 	.venv/bin/python -m ruff check --fix
@@ -52,6 +53,7 @@ chaos: environment ## Kill workers, the scheduler and the database at every phas
 clean: ## Stop everything; delete the environment, the embedded database and all that was generated
 	if [ -x .venv/bin/python ]; then .venv/bin/python -m interlock erase --yes; fi
 	rm -rf .venv .interlock .mypy_cache .pytest_cache .ruff_cache .hypothesis dbt_project/target dbt_project/logs
+	rm -rf include/page/node_modules include/page/openapi.json include/page/src/api/schema.ts include/interlock/api/static
 
 lock: environment ## Resolve the dependencies anew into the lock files
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --all-extras --group transform --group quality --group orchestration --group example --group dev pyproject.toml -o requirements.lock

@@ -2,22 +2,23 @@
 
 The server lives in a folder of its own with durability off, so a run of the tests never meets the
 checkout's own server. `database` points the settings at a fresh copy; code under test then connects
-as it does in production, role by role.
+as it does in production, role by role. What many tests begin with is built once a session (`prepared`)
+and copied (`origin`).
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.scratch import scratch_folder
 
 from interlock.db import connection as connections
 from interlock.db import embedded
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 SECRET_KEY = "a secret for tests alone"
 SUPERUSER_PASSWORD = "a password for tests alone"
 TEMPLATE = "interlock_template"
+TESTS = Path(__file__).parent
+# What is costly and made once (a published week, a built year) is made for one worker alone: the tests of each of these
+# stay together. They take the longest and come first, so that all workers end at about the same time.
+TOGETHER = (
+    "integration/chain/", "integration/test_airflow.py", "integration/test_control_in_airflow.py",
+    "chaos/", "dbt/", "faults/", "integration/gate/",
+)  # fmt: skip
 numbers = count(1)
 
 
@@ -51,6 +59,16 @@ class Server:
         with connections.dial(self.address(database), Role.ADMIN, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
+
+    def copy(self, origin: str, name: str) -> None:
+        """Make a database as another one is, to which nobody may be connected. Copying files costs half of logging."""
+        self.run(f"create database {name} template {origin} strategy file_copy")
+        # What belongs to a database as such (its rights, its time zone) is not copied with it.
+        self.run(connections.statement("db/migrations/sql/01_roles.sql"), database=name)
+
+    def drop(self, name: str) -> None:
+        """Delete a database, whoever is connected to it."""
+        self.run(f"drop database {name} with (force)")
 
 
 @dataclass(frozen=True)
@@ -88,11 +106,18 @@ def _forget() -> None:
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """A real server in a folder of its own, gone after the session."""
-    folder = Path(tempfile.mkdtemp(prefix="interlock-tests-"))
+    folder = scratch_folder("tests")
     own = embedded.EmbeddedServer(folder / "state", lambda: SUPERUSER_PASSWORD, durable=False)
-    folder.chmod(0o711)  # the unprivileged user that root runs the server as must pass through
     try:
-        yield Server(own, own.acquire())
+        made = Server(own, own.acquire())
+        made.run(
+            # Each login hashes a password so often, on both sides: made for attackers, and half of what a login costs.
+            "alter system set scram_iterations = 1",
+            "select pg_reload_conf()",
+            "set scram_iterations = 1",
+            f"alter role {embedded.SUPERUSER} password '{SUPERUSER_PASSWORD}'",
+        )
+        yield made
     finally:
         own.erase()
         shutil.rmtree(folder)
@@ -103,40 +128,87 @@ def template(server: Server) -> str:
     """The name of a migrated database that tests copy."""
     from interlock.db.migrations import migrate
 
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("INTERLOCK_SECRET_KEY", SECRET_KEY)
-        settings.cache_clear()
-        server.run(f"create database {TEMPLATE}")
+    server.run(f"create database {TEMPLATE}")
+    with pointing_to(server, TEMPLATE):
         migrate(server.address(TEMPLATE))
-    settings.cache_clear()
     return TEMPLATE
 
 
 @pytest.fixture
 def empty_database(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A database of the test's own that was never migrated."""
-    yield from _database(server, monkeypatch, "template1")
+    name = f"test_{next(numbers)}"
+    server.run(f"create database {name}")
+    yield from _pointed_to(server, name, monkeypatch)
 
 
 @pytest.fixture
-def database(server: Server, template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+def origin(template: str) -> str:
+    """What a test's own database is a copy of; folders of tests that begin further on say so."""
+    return template
+
+
+@pytest.fixture
+def database(server: Server, origin: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     """A migrated database of the test's own."""
-    yield from _database(server, monkeypatch, template)
-
-
-def _database(server: Server, monkeypatch: pytest.MonkeyPatch, template: str) -> Iterator[Database]:
     name = f"test_{next(numbers)}"
-    server.run(f"create database {name} template {template}")
-    if template == TEMPLATE:
-        # What belongs to a database as such (its rights, its time zone) is not copied with it.
-        server.run(connections.statement("db/migrations/sql/01_roles.sql"), database=name)
-    monkeypatch.setenv("INTERLOCK_DATABASE_URL", server.address(name))
-    monkeypatch.setenv("INTERLOCK_SECRET_KEY", SECRET_KEY)
-    _forget()
+    server.copy(origin, name)
+    yield from _pointed_to(server, name, monkeypatch)
+
+
+def _pointed_to(server: Server, name: str, environment: pytest.MonkeyPatch) -> Iterator[Database]:
     try:
-        yield Database(name, server.address(name))
+        yield point_to(server, name, environment)
     finally:
-        server.run(f"drop database {name} with (force)")
+        server.drop(name)
+
+
+@contextmanager
+def prepared(server: Server, origin: str, name: str) -> Iterator[Database]:
+    """A database to copy later, begun as a copy itself; the settings point to it while it is made ready."""
+    server.copy(origin, name)
+    with pointing_to(server, name) as database:
+        yield database
+
+
+@contextmanager
+def pointing_to(server: Server, name: str) -> Iterator[Database]:
+    """The settings point to a database for the length of a block."""
+    with pytest.MonkeyPatch.context() as environment:
+        yield point_to(server, name, environment)
+    _forget()
+
+
+def point_to(server: Server, name: str, environment: pytest.MonkeyPatch) -> Database:
+    """Let the settings point to a database from now on."""
+    environment.setenv("INTERLOCK_DATABASE_URL", server.address(name))
+    environment.setenv("INTERLOCK_SECRET_KEY", SECRET_KEY)
+    _forget()
+    return Database(name, server.address(name))
+
+
+def _group(file: str) -> str:
+    """What stays on one worker with a file of tests: what TOGETHER names, or else the file alone."""
+    return next((named for named in TOGETHER if file.startswith(named)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile`, by groups. xdist's own groups need a private name that pytest no longer has."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Grouped(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(str(super()._split_scope(nodeid)).removeprefix("tests/"))
+
+    return Grouped(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The groups in their order; it is kept by `--no-loadscope-reorder`."""
+    if hasattr(config, "workerinput"):
+        order = {named: place for place, named in enumerate(TOGETHER)}
+        items.sort(key=lambda item: order.get(_group(item.path.relative_to(TESTS).as_posix()), len(order)))
 
 
 @pytest.hookimpl(wrapper=True)

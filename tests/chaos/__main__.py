@@ -19,7 +19,7 @@ from tests.chaos.disturbances import HELD, STALE
 from tests.chaos.plans import Kind, Round
 from tests.chaos.rounds import Harness
 from tests.chaos.workers import warm_parent
-from tests.chaos.world import environment_of, scratch_folder, world
+from tests.chaos.world import environment_of, own_folder, world
 
 from interlock.db.connection import Role
 
@@ -30,7 +30,7 @@ DAYS = 6
 def harness(days: int = DAYS) -> Iterator[Harness]:
     """A platform on which the undisturbed runs are known and readers look."""
     with (
-        scratch_folder() as folder,
+        own_folder() as folder,
         warm_parent(environment_of(folder), folder / "workers.log") as workers,
         world(folder, days) as platform,
     ):

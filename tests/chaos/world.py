@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,6 +20,7 @@ from typing import Any
 
 import psutil
 import psycopg
+from tests.scratch import scratch_folder
 
 from interlock.db import connection as connections
 from interlock.db.connection import Role
@@ -188,10 +188,9 @@ def environment_of(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
+def own_folder() -> Iterator[Path]:
     """A folder that is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="interlock-chaos-"))
-    folder.chmod(0o711)  # the unprivileged user that root runs the server as must pass through
+    folder = scratch_folder("chaos")
     try:
         yield folder
     finally:

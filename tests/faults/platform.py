@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from datetime import date
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+from tests.scratch import scratch_folder
 
 from interlock.db import connection as connections
 from interlock.db.connection import Role
@@ -95,8 +96,7 @@ def scratch() -> Iterator[Platform]:
     from interlock.db.migrations import migrate
     from interlock.db.server_settings import HOST
 
-    folder = Path(tempfile.mkdtemp(prefix="interlock-faults-"))
-    folder.chmod(0o711)
+    folder = scratch_folder("faults")
     server = embedded.EmbeddedServer(folder / "server", lambda: PASSWORD, durable=False)
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith("INTERLOCK_")]:

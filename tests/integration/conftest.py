@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from psycopg.types.json import Jsonb
+from tests.conftest import prepared
 
-from interlock.db.connection import Role, statement
+from interlock.db.connection import Role
 
 if TYPE_CHECKING:
     from interlock.db.connection import Connection
-
-SNAPSHOT = "interlock_filled"
 
 RAW_COLUMNS = [{"name": "id", "type": "text"}, {"name": "day", "type": "text"}, {"name": "amount", "type": "text"}]
 COLUMNS = [{"name": "id", "type": "integer"}, {"name": "day", "type": "date"}, {"name": "amount", "type": "integer"}]
@@ -279,35 +278,42 @@ class Platform:
         return [row[0] for row in self.rows(Role.CONSUMER, f"select amount from safe.{dataset}{where} order by 1")]
 
 
+# What a test may ask for, the furthest first, and the fixture that names the database to begin with.
+ORIGINS = {"replaced": "worn_database", "filled": "filled_database", "platform": "registered_database"}
+
+
+@pytest.fixture
+def origin(request: pytest.FixtureRequest, template: str) -> str:
+    """The furthest of the states that a test asks for, made once a session."""
+    asked = [made for state, made in ORIGINS.items() if state in request.fixturenames]
+    return str(request.getfixturevalue(asked[0])) if asked else template
+
+
+@pytest.fixture(scope="session")
+def registered_database(server: Any, template: str) -> str:
+    """A platform with nothing in it. Copy it, do not touch it."""
+    with prepared(server, template, "interlock_registered") as database, ExitStack() as stack:
+        Platform(database, stack).register()
+    return database.name
+
+
+@pytest.fixture(scope="session")
+def filled_database(server: Any, registered_database: str) -> str:
+    """Two days of everything, all safe. Copy it, do not touch it."""
+    with prepared(server, registered_database, "interlock_filled") as database, ExitStack() as stack:
+        Platform(database, stack).fill("2013-01-05", "2013-01-06")
+    return database.name
+
+
 @pytest.fixture
 def platform(database: Any) -> Iterator[Platform]:
     """A registered platform with nothing in it."""
     with ExitStack() as stack:
-        made = Platform(database, stack)
-        made.register()
-        yield made
-
-
-@pytest.fixture(scope="session")
-def snapshots() -> set[str]:
-    """The names of databases that later tests copy."""
-    return set()
+        yield Platform(database, stack)
 
 
 @pytest.fixture
-def filled(database: Any, server: Any, snapshots: set[str]) -> Iterator[Platform]:
-    """Two days of everything, all safe. Filled once a session, then copied."""
-    if SNAPSHOT in snapshots:
-        server.run(
-            f"drop database {database.name} with (force)", f"create database {database.name} template {SNAPSHOT}"
-        )
-        server.run(statement("db/migrations/sql/01_roles.sql"), database=database.name)
-    else:
-        with ExitStack() as stack:
-            made = Platform(database, stack)
-            made.register()
-            made.fill("2013-01-05", "2013-01-06")
-        server.run(f"create database {SNAPSHOT} template {database.name}")
-        snapshots.add(SNAPSHOT)
+def filled(database: Any) -> Iterator[Platform]:
+    """Two days of everything, all safe."""
     with ExitStack() as stack:
         yield Platform(database, stack)

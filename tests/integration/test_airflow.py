@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scratch import scratch_folder
 
 from interlock import services
 from interlock.airflow_rest import Airflow
@@ -111,8 +111,7 @@ class Platform:
 @contextmanager
 def running_platform(root: Path) -> Iterator[tuple[Platform, dict[str, str]]]:
     """Airflow and PostgreSQL for a checkout, with their state in a folder of their own: gone after the block."""
-    folder = Path(tempfile.mkdtemp(prefix="interlock-airflow-"))
-    folder.chmod(0o711)  # the unprivileged user that root runs the server as must pass through
+    folder = scratch_folder("airflow")
     own = {
         "INTERLOCK_ROOT": str(root),
         "INTERLOCK_STATE_DIR": str(folder / "state"),

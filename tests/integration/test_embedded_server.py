@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from tests.scratch import scratch_folder
 
 from interlock.db import embedded, gates, unprivileged
 from interlock.db.embedded import EmbeddedServer
@@ -37,8 +37,7 @@ sys.stdin.readline()
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A short-lived folder that the server's own user may pass through."""
-    made = Path(tempfile.mkdtemp(prefix="interlock-server-")).resolve()
-    made.chmod(0o711)
+    made = scratch_folder("server")
     yield made
     shutil.rmtree(made, ignore_errors=True)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import hypothesis  # noqa: F401 (before the gate freezes the garbage collector, without which it cannot be imported)
 import pytest
+from tests.conftest import point_to
 
 from interlock.db import connection as connections
 from interlock.db.connection import Role
@@ -26,7 +27,6 @@ from interlock.pipeline import chain
 from interlock.pipeline.chain import Report
 from interlock.settings import settings
 
-SECRET_KEY = "a secret for tests alone"  # the one that the template was migrated with
 FLIGHTS, WEATHER = "flight_operations", "airport_weather"
 DAYS = tuple(f"2013-01-0{day}" for day in range(1, 9))
 numbers = count(1)
@@ -159,7 +159,7 @@ def week(server: Any, template: str, home: Path, tmp_path_factory: pytest.TempPa
         assert [report.blocked for report in reports] == [(), ()]
     _forget()
     yield world
-    server.run(f"drop database {world.name} with (force)")
+    server.drop(world.name)
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def worlds(
     yield make
     _forget()
     for name in made:
-        server.run(f"drop database {name} with (force)")
+        server.drop(name)
 
 
 @pytest.fixture
@@ -195,14 +195,10 @@ def empty_world(worlds: Callable[..., World]) -> World:
 
 
 def _world(server: Any, environment: pytest.MonkeyPatch, home: Path, name: str, template: str, landing: Path) -> World:
-    server.run(f"create database {name} template {template}")
-    # What belongs to a database as such (its rights, its time zone) is not copied with it.
-    server.run(connections.statement("db/migrations/sql/01_roles.sql"), database=name)
-    environment.setenv("INTERLOCK_DATABASE_URL", server.address(name))
-    environment.setenv("INTERLOCK_SECRET_KEY", SECRET_KEY)
+    server.copy(template, name)
     environment.setenv("INTERLOCK_STATE_DIR", str(home))
     environment.setenv("INTERLOCK_LANDING_URL", str(landing))
-    _forget()
+    point_to(server, name, environment)
     return World(name, landing)
 
 

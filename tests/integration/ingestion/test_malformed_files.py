@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from tests.conftest import point_to
 from tests.integration.ingestion.malformed_bytes import COMPRESSIONS, ENCODINGS, LINES
 from tests.integration.ingestion.malformed_files import Day, Kind, Loaded, Refused, Waits
 from tests.integration.ingestion.malformed_places import MARKS, NAMES
@@ -162,13 +163,9 @@ def airline(server: Any, template: str, tmp_path_factory: pytest.TempPathFactory
     landing.chmod(0o755)  # the user without rights has to get as far as the file
     home, name = tmp_path_factory.mktemp("malformed"), "malformed_files"
     with pytest.MonkeyPatch.context() as environment, ExitStack() as stack:
-        server.run(f"create database {name} template {template}")
-        server.run(connections.statement("db/migrations/sql/01_roles.sql"), database=name)
-        environment.setenv("INTERLOCK_DATABASE_URL", server.address(name))
-        environment.setenv("INTERLOCK_SECRET_KEY", "a secret for tests alone")
+        server.copy(template, name)
         environment.setenv("INTERLOCK_STATE_DIR", str(home))
-        settings.cache_clear()
-        connections.forget()
+        point_to(server, name, environment)
         table = source.day_of("flights", REAL_DAY)
         day = Day(table.columns, tuple(table.rows[row] for row in REAL_ROWS))
         roles = {role: stack.enter_context(connections.connect(role, autocommit=True)) for role in Role}
@@ -181,7 +178,7 @@ def airline(server: Any, template: str, tmp_path_factory: pytest.TempPathFactory
         made = Airline(landing, contract, day, roles, run)
         _take_up_what_is_legal(made)
         yield made
-    server.run(f"drop database {name} with (force)")
+    server.drop(name)
     shutil.rmtree(landing)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.conftest import prepared
+from tests.integration.conftest import Platform
 
-from interlock.db.connection import Role, statement
+from interlock.db.connection import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.integration.conftest import Platform
-
 DAY, NEXT = "2013-01-05", "2013-01-06"
-WORN = "interlock_worn"
 AGING = {
     "version": ("created_at", "sealed_at", "condemned_at"),
     "event": ("at",),
@@ -31,18 +31,18 @@ AGING = {
 }
 
 
+def _aged(platform: Platform, days: int = 400) -> None:
+    with platform.database.connect(Role.ADMIN) as connection:
+        connection.execute("set local session_replication_role = replica")  # what is append-only ages as well
+        for table, columns in AGING.items():
+            earlier = ", ".join(f"{column} = {column} - make_interval(days => {days})" for column in columns)
+            connection.execute(f"update interlock.{table} set {earlier}".encode())
+
+
 @pytest.fixture
 def age() -> Callable[..., None]:
     """Lets days go by: everything that was recorded is older by that much."""
-
-    def age(platform: Platform, days: int = 400) -> None:
-        with platform.database.connect(Role.ADMIN) as connection:
-            connection.execute("set local session_replication_role = replica")  # what is append-only ages as well
-            for table, columns in AGING.items():
-                earlier = ", ".join(f"{column} = {column} - make_interval(days => {days})" for column in columns)
-                connection.execute(f"update interlock.{table} set {earlier}".encode())
-
-    return age
+    return _aged
 
 
 def _corrected(platform: Platform, *amounts: int) -> list[tuple[int, int]]:
@@ -71,32 +71,26 @@ def corrected() -> Callable[..., list[tuple[int, int]]]:
 
 
 @pytest.fixture(scope="session")
-def worn() -> list[int]:
-    """The versions of the snapshot, once it was made."""
-    return []
+def worn_database(server, filled_database: str) -> str:
+    """Five versions of one day of the facts, a year old: the first, and four corrections. Copy it, do not touch it."""
+    with prepared(server, filled_database, "interlock_worn") as database, ExitStack() as stack:
+        worn = Platform(database, stack)
+        _corrected(worn, 10, 20, 30, 40)
+        _aged(worn)
+    return database.name
 
 
 @pytest.fixture
-def replaced(filled: Platform, server, worn: list[int], age) -> list[int]:
-    """Five versions of one day of the facts, a year old: the first, and four corrections. Made once, then copied."""
-    name = filled.database.name
-    if worn:
-        server.run(f"drop database {name} with (force)", f"create database {name} template {WORN}")
-        server.run(statement("db/migrations/sql/01_roles.sql"), database=name)
-        return list(worn)
-    first = "select min(version) from interlock.version_table where table_name like 'fct\\_orders%%' and %s"
-    [(version,)] = filled.rows(Role.OPERATOR, first, True)
-    worn += [version, *(version for _, version in _corrected(filled, 10, 20, 30, 40))]
-    age(filled)
-    for connection in filled.connections.values():
-        connection.close()
-    server.run(f"create database {WORN} template {name}")
-    return list(worn)
+def replaced(filled: Platform) -> list[int]:
+    """Five versions of one day of the facts, a year old, in their order."""
+    versions = (
+        "select version from interlock.version join interlock.version_partition using (version)"
+        " join interlock.dataset using (dataset_id) where name = 'fct_orders' and partition = %s order by version"
+    )
+    return [version for (version,) in filled.rows(Role.OWNER, versions, DAY)]
 
 
 @pytest.fixture
-def owner(filled: Platform, request: pytest.FixtureRequest):
+def owner(filled: Platform):
     """The owner's eyes and hands, for what nobody else may see or do."""
-    if "replaced" in request.fixturenames:
-        request.getfixturevalue("replaced")  # which makes the database anew, and ends every connection to it
     return filled.session(Role.OWNER)
