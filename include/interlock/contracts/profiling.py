@@ -24,7 +24,7 @@ from interlock.contracts.physical_types import ISO_CLOCK, ISO_DAY, ISO_ZONE
 from interlock.errors import UsageError
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Series  # type: ignore[import-untyped]
+    from pandas import DataFrame, Series
 
 ROWS = 200_000
 NULL_TOKENS = ("", "NA", "N/A", "NULL", "null", "None", "\\N", "NaN", "nan")
