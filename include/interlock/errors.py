@@ -55,3 +55,7 @@ class UsageError(PermanentFailure):
     """The words of the call are off: an unknown dataset, a partition that is no date."""
 
     exit_code = Exit.USAGE
+
+
+class Unknown(UsageError):
+    """The call names what does not exist: a dataset, a run, an action."""

@@ -105,12 +105,31 @@ class Settings(BaseSettings):
     keep_records_days: int | None = Field(
         default=None, ge=1, description="Days that verdicts and accounts of what is gone are kept; empty: ever."
     )
+    keep_reliances_days: int = Field(
+        default=365, ge=1, description="Days that is kept who relied on what; a recall reaches back as far."
+    )
     keep_logs_days: int = Field(default=30, ge=1, description="Days that task logs below the state folder are kept.")
     minimum_free_mb: int = Field(
         default=1024, ge=0, description="A run is refused where the disk of the data or the landing folder has less."
     )
     environment: str = Field(
         default="local", description="Where this is: the policy is told, and may decide by it (`production`, ...)."
+    )
+    api_host: str = Field(default="127.0.0.1", description="Where `interlock serve` listens.")
+    api_port: int = Field(
+        default=8090, ge=0, le=65535, description="Port of `interlock serve`; the next free one is taken if it is busy."
+    )
+    api_connections: int = Field(
+        default=8, ge=1, description="Connections to the database that one API process keeps and uses for each role."
+    )
+    api_reads_per_second: int = Field(
+        default=5000, ge=1, description="Requests that one credential may make of one API process, on average."
+    )
+    api_writes_per_minute: int = Field(
+        default=120, ge=1, description="Changes that one credential may ask of one API process, on average."
+    )
+    api_failed_logins_per_minute: int = Field(
+        default=30, ge=1, description="Credentials that are none, from one address, before it has to wait."
     )
     token: SecretStr | None = Field(default=None, description="Who acts at this command line, from `token create`.")
     audit_anchor_url: str | None = Field(

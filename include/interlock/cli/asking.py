@@ -32,11 +32,18 @@ def register(app: typer.Typer) -> None:
     app.add_typer(clock, name="clock")
 
 
-def check(dataset: str = DATASET, partition: str | None = PARTITION, as_json: bool = JSON) -> None:
+def check(
+    dataset: str = DATASET,
+    partition: str | None = PARTITION,
+    consumer: str | None = typer.Option(
+        None, "--for", metavar="CONSUMER", help="The registered consumer (a dbt exposure) that acts on it."
+    ),
+    as_json: bool = JSON,
+) -> None:
     """Is it safe to act on? Exit 0: safe; 3: unsafe, quarantined; 4: unknown, checking; 5: could not ask; 2: usage."""
-    from interlock.safety.answers import ask
+    from interlock.safety import answers
 
-    answer = ask(dataset, partition)
+    answer = answers.check(dataset, partition, consumer)
     if as_json:
         typer.echo(answer.model_dump_json(indent=2))
     else:

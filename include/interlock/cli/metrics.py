@@ -34,9 +34,11 @@ def metric(
     as_json: bool = typer.Option(False, "--json", help="Print the answer as JSON."),
 ) -> None:
     """The value of a canonical metric, with its safety. Exit 0: safe. 3: not safe. 5: could not ask. 2: wrong usage."""
+    from interlock.safety import reliances
     from interlock.transform import metrics
 
     answer = metrics.metric(name, group_by or (), _day(first), _day(last))
+    reliances.note_own(answer.metric, answer.value, answer.about, answer.versions)
     if as_json:
         typer.echo(answer.model_dump_json(indent=2))
     else:
@@ -56,12 +58,11 @@ def _show(answer: MetricAnswer) -> None:
     from rich.text import Text
 
     console = Console(highlight=False)
-    days = f"{answer.start} to {answer.end}" if answer.start != answer.end else str(answer.start or "no day")
     if answer.group_by:
-        console.print(Text(f"{answer.metric}, {days}"))
+        console.print(Text(f"{answer.metric}, {answer.about}"))
         console.print(_table(answer))
     else:
-        console.print(Text(f"{answer.metric}, {days}: {_readable(answer.value)}"))
+        console.print(Text(f"{answer.metric}, {answer.about}: {_readable(answer.value)}"))
     console.print(Text(f"  {answer.description}"))
     safe = sum(partition.safe for partition in answer.partitions)
     counted = f"{safe} of {len(answer.partitions)} known partitions are safe"

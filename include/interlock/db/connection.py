@@ -65,8 +65,16 @@ LOGIN_ROLES = tuple(role for role in Role if role not in (Role.ADMIN, Role.OWNER
 def connect(role: Role, *, autocommit: bool = False) -> Iterator[Connection]:
     """A connection as `role`, in UTC: committed at the end, rolled back on an error, closed either way.
 
-    Raises CouldNotAsk where the database cannot be reached; asked for safety, that reads as *not safe*.
+    Raises CouldNotAsk where the database cannot be reached; asked for safety, that reads as *not safe*. While the API
+    serves (db/pools.py) it is one that is kept, and goes back in place of being closed.
     """
+    from interlock.db import pools
+
+    kept = pools.installed()
+    if kept is not None and role in LOGIN_ROLES:
+        with kept.borrowed(role, autocommit=autocommit, dial=lambda: open_connection(role)) as connection:
+            yield connection
+        return
     with open_connection(role, autocommit=autocommit) as connection:
         yield connection
 
@@ -157,6 +165,14 @@ def dial(target: str, role: Role, *, autocommit: bool = False) -> Connection:
     """Open one connection to a URL, without a look at the schema; CouldNotAsk where that fails."""
     import psycopg
 
+    try:
+        return psycopg.connect(target, autocommit=autocommit, **session_options(role))
+    except psycopg.OperationalError as error:
+        raise _could_not_ask(target, role, error) from error
+
+
+def session_options(role: Role) -> dict[str, Any]:
+    """How every connection of a role is opened: in UTC, and with both ends noticing when the other is gone."""
     said = {
         "timezone": "UTC",
         "tcp_keepalives_idle": str(SILENCE_SECONDS),
@@ -167,19 +183,14 @@ def dial(target: str, role: Role, *, autocommit: bool = False) -> Connection:
         said["role"] = role.value
     if role in WRITERS:
         said["idle_in_transaction_session_timeout"] = f"{WRITER_IDLE_SECONDS}s"
-    try:
-        return psycopg.connect(
-            target,
-            autocommit=autocommit,
-            options=" ".join(f"-c {name}={value}" for name, value in said.items()),
-            application_name=f"interlock {role.value.removeprefix('interlock_')}",
-            connect_timeout=CONNECT_SECONDS,
-            keepalives_idle=SILENCE_SECONDS,
-            keepalives_interval=QUESTION_SECONDS,
-            keepalives_count=QUESTIONS,
-        )
-    except psycopg.OperationalError as error:
-        raise _could_not_ask(target, role, error) from error
+    return {
+        "options": " ".join(f"-c {name}={value}" for name, value in said.items()),
+        "application_name": f"interlock {role.value.removeprefix('interlock_')}",
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": SILENCE_SECONDS,
+        "keepalives_interval": QUESTION_SECONDS,
+        "keepalives_count": QUESTIONS,
+    }
 
 
 def forget() -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from interlock.errors import CouldNotAsk, InterlockError, PermanentFailure, TransientFailure, UsageError
+from interlock.errors import CouldNotAsk, InterlockError, PermanentFailure, TransientFailure, Unknown, UsageError
 
 if TYPE_CHECKING:
     import psycopg
@@ -41,6 +41,7 @@ class Refusal(StrEnum):
     PRECONDITION = "IL017"
     NOT_ENTITLED = "IL018"
     NOT_SAFE = "IL020"
+    UNKNOWN_CONSUMER = "IL021"
 
 
 class Refused(PermanentFailure):
@@ -109,6 +110,8 @@ def failure_of(error: psycopg.Error) -> InterlockError | None:
 
 def _refused(refusal: Refusal, message: str, fix: str) -> InterlockError:
     if refusal is Refusal.UNKNOWN_DATASET:
+        return Unknown(message, fix=fix)
+    if refusal is Refusal.UNKNOWN_CONSUMER:
         return UsageError(message, fix=fix)
     kind = RefusedForNow if refusal in TRANSIENT else Refused
     failure = kind(message, fix=fix)

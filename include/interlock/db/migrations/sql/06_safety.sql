@@ -35,7 +35,9 @@ create table interlock.cause (
   cause_id bigint generated always as identity primary key,
   dataset_id integer not null references interlock.dataset,
   partition text not null,
-  code text not null check (code in ('delivery_refused', 'not_delivered', 'build_failed', 'gate_failed', 'input_unsafe', 'input_replaced', 'was_retired', 'quarantined', 'found_bad')),
+  code text not null check (code in (
+    'delivery_refused', 'not_delivered', 'build_failed', 'gate_failed', 'input_unsafe', 'input_replaced', 'was_retired', 'quarantined',
+    'found_bad')),
   message text not null,
   clears text not null,
   evidence jsonb not null default '{}',

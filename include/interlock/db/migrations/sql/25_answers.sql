@@ -9,7 +9,8 @@ begin
   return query
   select q.place::integer, d.domain, case when d.dataset_id is not null then interlock.ask(q.dataset, q.partition)::text end
   from unnest(ask_all.datasets, ask_all.partitions) with ordinality as q (dataset, partition, place)
-  left join interlock.dataset d on d.name = q.dataset;
+  left join interlock.dataset d on d.name = q.dataset
+  order by q.place;
 end;
 $$;
 

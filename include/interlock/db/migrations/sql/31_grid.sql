@@ -23,24 +23,32 @@ begin
   return (
     with used as materialized (
       select d.dataset_id, d.name, d.domain, d.layer, d.lease_until, coalesce(d.lease_until > at, false) as is_leased,
-        exists (select from interlock.claim c where c.domain = d.domain and c.expires_at > clock_timestamp()) as is_running
+        array(select c.partition from interlock.claim c where c.domain = d.domain and c.expires_at > clock_timestamp()) as claimed
       from interlock.dataset d
       where (of_domains is null or d.domain = any (of_domains)) and d.retired_at is null
     ),
-    cell as (
-      select p.dataset_id, p.starts_on, interlock.letter_of(interlock.state_of(p, false, u.is_leased, c.run_id is not null)) as letter,
-        lag(p.starts_on, 1, newest + 1) over (partition by p.dataset_id order by p.starts_on desc) as newer
-      from used u
-      join interlock.partition p on p.dataset_id = u.dataset_id and p.starts_on <= newest and p.starts_on > newest - grid.days
-      left join interlock.claim c on c.domain = u.domain and c.partition = p.partition and c.expires_at > clock_timestamp()
-    ),
+    -- Most datasets have every day between their first and their last: only where some are missing is each looked for.
     line as (
-      select c.dataset_id, min(c.starts_on) as oldest,
-        string_agg(repeat('.', c.newer - c.starts_on - 1) || c.letter, '' order by c.starts_on desc) as states
-      from cell c group by c.dataset_id
+      select u.dataset_id, f.oldest,
+        case when f.number = f.last - f.oldest + 1 then repeat('.', newest - f.last) || f.states
+        else (
+          select string_agg(case when p.partition is null then '.'
+              else interlock.letter_of(interlock.state_of(p, false, u.is_leased, p.partition = any (u.claimed))) end, '' order by back)
+          from generate_series(0, newest - f.oldest) as back
+          left join interlock.partition p on p.dataset_id = u.dataset_id and p.starts_on = newest - back)
+        end as states
+      from used u
+      cross join lateral (
+        select count(*) as number, min(p.starts_on) as oldest, max(p.starts_on) as last,
+          string_agg(interlock.letter_of(interlock.state_of(p, false, u.is_leased, p.partition = any (u.claimed))), ''
+            order by p.starts_on desc) as states
+        from interlock.partition p
+        where p.dataset_id = u.dataset_id and p.starts_on <= newest and p.starts_on > newest - grid.days
+      ) as f
+      where f.number > 0
     ),
     whole as (
-      select p.dataset_id, interlock.state_of(p, false, u.is_leased, u.is_running) as state
+      select p.dataset_id, interlock.state_of(p, false, u.is_leased, u.claimed <> '{}') as state
       from used u join interlock.partition p on p.dataset_id = u.dataset_id and p.partition = 'all'
     ),
     earlier as (
