@@ -105,13 +105,14 @@ def _show_fallen(found: Recall, fallen: Fallen, console: Console) -> None:
         why = f": {stand.ended_by.message} ({stand.ended_by.code})" if stand.ended_by else ""
         until = _at(stand.until) if stand.until else "now"
         console.print(Text(f"  safe from {_at(stand.since)} to {until}{why}"), soft_wrap=True)
-    console.print()
+    own, *built = fallen.built  # itself first
+    console.print(Text(f"  made by run {own.run_id} of {own.actor}\n"), soft_wrap=True)
     if fallen.relied:
         console.print(Text("Relied on it, or on what was built from it, while it was safe"))
         _show_relied(fallen.relied, console)
     else:
         console.print(Text("Nobody is on record as having relied on it while it was safe."))
-    _show_built(fallen.built, console)
+    _show_built(built, console)
     for line in _rest(fallen):
         console.print(Text(line), soft_wrap=True)
     console.print()
@@ -152,10 +153,10 @@ def _what(one: Relied) -> str:
     return f"metric {one.metric}{value} ({one.about})"
 
 
-def _show_built(built: tuple[Built, ...], console: Console) -> None:
+def _show_built(built: list[Built], console: Console) -> None:
     from rich.text import Text
 
-    console.print(Text("Built from it"))
+    console.print(Text("Built from it" if built else "Nothing was built from it."))
     for item in built[:SHOWN]:
         state = "never safe" if item.since is None else "STILL SERVED AS SAFE" if item.stands else "not safe any more"
         way = f" by way of {' > '.join(item.path[1:-1])}" if len(item.path) > 2 else ""

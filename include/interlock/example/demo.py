@@ -152,6 +152,8 @@ class Demo:
         self._say("The control DAG, which looks every minute, finds the recall; the policy lets the rule act on it.")
         self._see(airflow, [self._start(airflow, CONTROL, recalled)], is_corrected=True)
         self._command("check", "fct_departure_conditions", "--partition", str(recalled), expected=3)
+        self._say("Somebody asked while it was still safe, and was told so: this demo, a moment ago. It is on record.")
+        self._command("recall", "fct_flights", "--partition", str(recalled), expected=3)
         quarantine = self._newest_action("quarantine_partition")
 
         self._chapter("An operator wants it all the same, for ten days: the policy asks for two others")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from interlock.db.connection import Role, connect
 from interlock.db.failures import failure_of
-from interlock.errors import CouldNotAsk, UsageError
+from interlock.errors import CouldNotAsk, Unknown, UsageError
 from interlock.safety.answer import Answer
 
 if TYPE_CHECKING:
@@ -31,6 +31,20 @@ def ask(dataset: str, partition: str | None = None) -> Answer:
     Raises UsageError for a dataset that does not exist and a partition that cannot, CouldNotAsk where there
     is no answer.
     """
+    return _asked(b"select interlock.ask(%s, %s)", dataset, partition)
+
+
+def check(dataset: str, partition: str | None = None, consumer: str | None = None) -> Answer:
+    """Ask, to act on the answer: the same, and the database notes under which login, and for which registered consumer.
+
+    Raises UsageError for a consumer that is not registered, too.
+    """
+    # Nobody waits for the disk: a note that a crash took back is worth less than everybody's time.
+    query = b"select interlock.check(%s, %s, %s, 'cli'), set_config('synchronous_commit', 'off', true)"
+    return _asked(query, dataset, partition, consumer)
+
+
+def _asked(query: bytes, dataset: str, partition: str | None, *more: str | None) -> Answer:
     import psycopg
 
     if partition is not None:
@@ -38,11 +52,13 @@ def ask(dataset: str, partition: str | None = None) -> Answer:
     try:
         with connect(Role.CONSUMER, autocommit=True) as connection:
             try:
-                row = connection.execute("select interlock.ask(%s, %s)", [dataset, partition]).fetchone()
+                row = connection.execute(query, [dataset, partition, *more]).fetchone()
             except psycopg.errors.DatabaseError as error:
                 failure = failure_of(error)
-                if isinstance(failure, UsageError):
+                if isinstance(failure, Unknown):
                     raise _unknown(connection, dataset) from error
+                if isinstance(failure, UsageError):
+                    raise failure from error
                 raise
     except psycopg.Error as error:
         raise unanswered(error) from error
@@ -97,4 +113,4 @@ def _unknown(connection: Any, dataset: str) -> UsageError:
     names = [row[0] for row in connection.execute("select distinct dataset from interlock.safety order by 1")]
     near = difflib.get_close_matches(dataset, names, n=3, cutoff=0.5) or [name for name in names if dataset in name][:3]
     fix = f"Did you mean {' or '.join(near)}?" if near else "`interlock status` lists the datasets."
-    return UsageError(f"There is no dataset {dataset!r}.", fix=fix)
+    return Unknown(f"There is no dataset {dataset!r}.", fix=fix)

@@ -20,7 +20,7 @@ wanted as (
   select a.verdict_id, 2000 from asked a
 )
 select jsonb_build_object(
-  'verdict_id', v.verdict_id, 'dataset', d.name, 'partition', v.partition, 'version', v.version, 'outcome', v.outcome,
+  'verdict_id', v.verdict_id, 'dataset', d.name, 'domain', d.domain, 'partition', v.partition, 'version', v.version, 'outcome', v.outcome,
   'contract_version', v.contract_version, 'judged_at', v.judged_at,
   'findings', coalesce((
     select jsonb_agg(e order by e ->> 'severity', e ->> 'clause') from jsonb_array_elements(v.evidence) e

@@ -41,6 +41,7 @@ class Judgement(BaseModel):
 
     verdict_id: int
     dataset: str
+    domain: str
     partition: str
     version: int
     outcome: str

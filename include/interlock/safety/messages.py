@@ -98,6 +98,19 @@ class ActionNotice(BaseModel):
     is_to_be_reviewed: bool
 
 
+class RecallNotice(BaseModel):
+    """That something was safe and is not, for one who relied on it; worded when it was written (`recall_messages`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    notice_id: int
+    owner: str
+    title: str
+    body: str
+    dataset: str
+    partition: str
+
+
 class Message(BaseModel):
     """What one owner is told about one fact, and the notices that this settles."""
 
@@ -111,10 +124,13 @@ class Message(BaseModel):
     partition: str | None = None
     notice_ids: tuple[int, ...] = ()
     action_notice_ids: tuple[int, ...] = ()
+    recall_notice_ids: tuple[int, ...] = ()
 
 
-def messages(notices: Iterable[Notice], of_actions: Iterable[ActionNotice] = ()) -> list[Message]:
-    """One message for each owner, fact and kind, then one for each owner and step of an action, as they came up."""
+def messages(
+    notices: Iterable[Notice], of_actions: Iterable[ActionNotice] = (), of_recalls: Iterable[RecallNotice] = ()
+) -> list[Message]:
+    """One for each owner, fact and kind, then for each owner and step of an action, then the recalls."""
     steps = list(of_actions)
     done: dict[tuple[str, int | None, str], int] = {}
     for step in steps:
@@ -132,6 +148,7 @@ def messages(notices: Iterable[Notice], of_actions: Iterable[ActionNotice] = ())
     return [
         *(_of_partitions(group) for group in groups.values()),
         *(_of_action(step, outcomes[step.notice_id]) for step in steps),
+        *map(_of_recall, of_recalls),
     ]
 
 
@@ -178,6 +195,11 @@ def _of_action(step: ActionNotice, outcome: Sequence[Notice]) -> Message:
         notice_ids=tuple(notice.notice_id for notice in outcome),
         action_notice_ids=(step.notice_id,),
     )
+
+
+def _of_recall(notice: RecallNotice) -> Message:
+    said = notice.model_dump(exclude={"notice_id"})
+    return Message(**said, tone=Tone.BAD, recall_notice_ids=(notice.notice_id,))
 
 
 def _said(step: ActionNotice) -> Iterator[str]:

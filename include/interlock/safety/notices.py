@@ -1,4 +1,5 @@
-"""Telling owners: once for each unsafe episode of their datasets and once when it is over, and of each action once.
+"""Telling owners: once for each unsafe episode of their datasets and once when it is over, of each action once, and of
+each version that was recalled once.
 
 Whoever opens or clears a cause, or takes an action further, writes a notice in the same transaction (an outbox); this
 module sends what is waiting. A message that nobody accepted stays in the outbox for the next drain; it is marked as
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from interlock import logs
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
-from interlock.safety.messages import ActionNotice, Notice, messages
+from interlock.safety.messages import ActionNotice, Notice, RecallNotice, messages
 from interlock.settings import settings
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ def drain() -> Drained:
                 is_told = message.owner not in unreachable and _send(message)
             if is_told:
                 connection.execute(
-                    "select interlock.mark_notices_sent(%s), interlock.mark_action_notices_sent(%s)",
-                    [list(message.notice_ids), list(message.action_notice_ids)],
+                    "select interlock.mark_notices_sent(%s), interlock.mark_action_notices_sent(%s),"
+                    " interlock.mark_recall_notices_sent(%s)",
+                    [list(message.notice_ids), list(message.action_notice_ids), list(message.recall_notice_ids)],
                 )
                 sent += 1
             else:
@@ -64,7 +66,12 @@ def _unsent(connection: Connection) -> list[Message]:
         cursor.execute("set transaction isolation level repeatable read")
         notices = cursor.execute(statement("safety/unsent.sql").encode()).fetchall()
         of_actions = cursor.execute(statement("safety/unsent_of_actions.sql").encode()).fetchall()
-    return messages(map(Notice.model_validate, notices), map(ActionNotice.model_validate, of_actions))
+        of_recalls = cursor.execute(statement("safety/unsent_of_recalls.sql").encode()).fetchall()
+    return messages(
+        map(Notice.model_validate, notices),
+        map(ActionNotice.model_validate, of_actions),
+        map(RecallNotice.model_validate, of_recalls),
+    )
 
 
 def _send(message: Message) -> bool:

@@ -75,6 +75,21 @@ class MetricAnswer(_Part):
     clock_offset_seconds: float | None
 
     @property
+    def about(self) -> str:
+        """What the value is of: the days, and the dimensions where it is grouped."""
+        days = f"{self.start} to {self.end}" if self.start != self.end else str(self.start or "no day")
+        return f"{days} by {', '.join(self.group_by)}" if self.group_by else days
+
+    @property
+    def versions(self) -> dict[str, dict[str, int]]:
+        """What the value rests on: the version of each safe partition, by dataset and partition."""
+        found: dict[str, dict[str, int]] = {}
+        for part in self.partitions:
+            if part.safe and part.version is not None:
+                found.setdefault(part.dataset, {})[part.partition] = part.version
+        return found
+
+    @property
     def exit_code(self) -> Exit:
         """What a script is told: 0 safe, 3 not."""
         return Exit.OK if self.safe else Exit.UNSAFE
