@@ -111,6 +111,10 @@ def test_a_build_is_served_on_the_good_day_and_fails_with_the_reasons_on_the_bad
     read = "select amount from their_models.as_view order by day, amount"
     served = team.read(read)
     assert served == team.read("select amount from safe.fct_orders order by day, amount") != []
+    relied = filled.rows(
+        Role.OPERATOR, "select distinct who, via, partition from interlock.reliance where safe order by 3"
+    )
+    assert relied == [("their_team", "dbt", DAY), ("their_team", "dbt", NEXT)], "a recall will find them"
 
     make_unsafe(filled, DAY)
     statuses, said = team.dbt("run", "--select", "as_table")

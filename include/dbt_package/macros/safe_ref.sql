@@ -4,6 +4,7 @@
   alone hides what is not safe, and a day that is hidden looks like a day on which nothing happened.
 #}
 {% macro safe_ref(dataset, partition=none, first=none, last=none) -%}
+  {%- do interlock.note(dataset, partition, first, last) -%}
   (select * from safe.{{ adapter.quote(dataset) }} where {{ interlock.is_required(dataset, partition, first, last) }})
 {%- endmacro %}
 
@@ -19,6 +20,28 @@
     interlock.require_safe({{ interlock.text(dataset) }}, {{ interlock.text(partition) }}) is not null
   {%- else -%}
     interlock.require_safe({{ interlock.text(dataset) }}) is not null
+  {%- endif -%}
+{%- endmacro %}
+
+{#
+  Puts it on record who builds on what, in the model's own transaction, so that a recall finds them: the project's login,
+  and the consumer that `vars: {interlock_consumer: ...}` names (a dbt exposure of the platform).
+#}
+{% macro note(dataset, partition=none, first=none, last=none) -%}
+  {%- if execute and flags.WHICH in ['run', 'build'] -%}
+    {%- set consumer = interlock.text(var('interlock_consumer')) if var('interlock_consumer', none) else 'null' -%}
+    {%- set which = 'null' if first is none and partition is none else interlock.text(partition) -%}
+    {%- set days -%}
+      {%- if first is not none -%}
+        select to_char(day, 'YYYY-MM-DD') as partition
+        from generate_series({{ interlock.text(first) }}::date, {{ interlock.text(last) }}::date, interval '1 day') as day
+      {%- else -%}
+        select {{ which }}::text as partition
+      {%- endif -%}
+    {%- endset -%}
+    {%- do run_query(
+      "select interlock.check(" ~ interlock.text(dataset) ~ ", asked.partition, " ~ consumer ~ ", 'dbt') from (" ~ days ~ ") as asked"
+    ) -%}
   {%- endif -%}
 {%- endmacro %}
 
