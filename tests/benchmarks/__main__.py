@@ -10,7 +10,7 @@ import sys
 
 from rich.console import Console
 from rich.table import Table
-from tests.benchmarks import acting, bulk, day, deciding, landing, orchestrated, serving, year
+from tests.benchmarks import acting, asking, bulk, day, deciding, drawing, landing, orchestrated, serving, year
 from tests.benchmarks.figures import Figure
 
 BENCHMARKS = {
@@ -18,6 +18,8 @@ BENCHMARKS = {
     "deciding": deciding.figures,
     "acting": acting.figures,
     "serving": serving.figures,
+    "asking": asking.figures,
+    "drawing": drawing.figures,
     "day": day.figures,
     "year": year.figures,
     "bulk": bulk.figures,

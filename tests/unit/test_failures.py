@@ -29,7 +29,7 @@ def test_every_refusal_of_the_platform_is_one_of_its_failures(refusal):
     assert (failure.message, failure.fix) == ("what was found", "what to do")
     helps = refusal in {Refusal.PARTITION_HELD, Refusal.CLAIM_LOST, Refusal.INPUT_REPLACED}
     assert failure.retry_helps is helps
-    if refusal is Refusal.UNKNOWN_DATASET:
+    if refusal in {Refusal.UNKNOWN_DATASET, Refusal.UNKNOWN_CONSUMER}:
         assert isinstance(failure, UsageError)
         assert failure.exit_code is Exit.USAGE
     else:

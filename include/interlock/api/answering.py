@@ -133,7 +133,7 @@ async def _answer(lane: _Lane, asked: dict[Question, asyncio.Future[Told | None]
         if not waiting.done():
             try:
                 waiting.set_result(None if domain is None else _told(domain, document))
-            except CouldNotAsk as error:
+            except Exception as error:
                 waiting.set_exception(error)
     _tell_all(asked, failure)
 

@@ -8,6 +8,7 @@ from tests.integration.control.people import carried_out
 
 from interlock.control.questions import Right
 from interlock.db.connection import Role
+from interlock.publishing import versions
 
 GOOD, BAD = "2013-01-05", "2013-01-06"
 
@@ -114,6 +115,19 @@ def test_versions_say_what_is_served_and_held_and_differ_in_counts(busy, asked, 
     assert (same["only_in_from"], same["only_in_to"], same["changed"]) == (0, 0, 0)
     unknown = client.get(f"{path}/difference", params={"from": 999, "to": held["version"]})
     assert (unknown.status_code, unknown.json()["detail"]) == (404, f'"orders" partition {BAD} has no version 999')
+    forget = b"update interlock.version set condemned_at = now() where version = %s"
+    busy.as_(Role.OWNER).execute(forget, [held["version"]])
+    gone = client.get(f"{path}/difference", params={"from": served["version"], "to": held["version"]})
+    assert (gone.status_code, "were pruned" in gone.json()["detail"]) == (409, True)
+
+
+def test_a_comparison_that_takes_too_long_is_ended_and_says_so(busy, asked, token, monkeypatch):
+    monkeypatch.setattr(versions, "COMPARING_SECONDS", 0.001)
+    path = "/v1/datasets/fct_orders/partitions/2013-01-05/versions"
+    (served,) = asked(token()).get(path).json()["versions"]
+    both = {"from": served["version"], "to": served["version"]}
+    answer = asked(token()).get(path.replace("versions", "difference"), params=both)
+    assert (answer.status_code, "took longer than" in answer.json()["detail"]) == (503, True)
 
 
 def test_rows_of_one_key_are_compared_column_by_column(filled):

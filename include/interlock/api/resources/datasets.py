@@ -17,7 +17,7 @@ from interlock.api.paging import Page
 from interlock.api.problems import answers
 from interlock.api.selecting import require_words, selection
 from interlock.api.state import ReadableDataset
-from interlock.contracts.loading import checks_of, load_contracts
+from interlock.contracts.loading import checks_of, readable_contracts
 from interlock.contracts.model import Layer
 from interlock.contracts.showing import sentences
 from interlock.errors import Unknown
@@ -75,7 +75,7 @@ def dataset_detail(dataset: ReadableDataset, request: Request) -> Response:
 @router.get("/datasets/{dataset}/contract", response_model=ContractWords, responses=answers(304, 404))
 def contract_of_dataset(dataset: ReadableDataset, request: Request) -> Response:
     """What it promises: the contract in words, clause by clause, and as it is filed."""
-    contract = load_contracts().get(dataset.name)
+    contract = readable_contracts().get(dataset.name)
     if contract is None:
         raise Unknown(
             f"{dataset.name} has no contract in this checkout.", fix="It was retired, or is another checkout's."

@@ -16,7 +16,7 @@ from interlock.api.paging import Page
 from interlock.api.problems import answers
 from interlock.api.selecting import PartitionName, partition_of, require_words, selection
 from interlock.api.state import ReadableDataset
-from interlock.contracts.loading import load_contracts
+from interlock.contracts.loading import readable_contracts
 from interlock.control.questions import Right
 from interlock.control.radii import radius
 from interlock.control.records import Radius
@@ -98,7 +98,7 @@ def radius_of_partition(dataset: ReadableDataset, partition: PartitionName, requ
 
 def _detail(dataset: str, partition: str, caller: Caller) -> PartitionDetail:
     explanation = explain(dataset, partition)
-    contracts = load_contracts()
+    contracts = readable_contracts()
     judgements = tuple(
         judgement.model_copy(update={"findings": disclosed(judgement.findings, contracts.get(judgement.dataset))})
         for judgement in explanation.judgements
