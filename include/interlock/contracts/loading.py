@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,8 @@ from interlock.contracts.documents import read_document, read_yaml
 from interlock.contracts.model import Catalog, Contract, Grain, Layer
 from interlock.contracts.problems import ContractInvalid, ContractProblem, Findings
 from interlock.settings import settings
+
+logger = logging.getLogger(__name__)
 
 # The contract's own properties, by the field of the model that each fills.
 PROPERTIES = {
@@ -71,6 +74,18 @@ def load_contracts(root: Path | None = None) -> Catalog:
     """Every contract below `root`. Raises ContractInvalid with all problems of all files."""
     folder = root or contracts_dir()
     return _loaded(folder, _stamp(folder))
+
+
+def readable_contracts() -> Catalog:
+    """Every contract, for whoever only shows what it says: none at all where they cannot be read, which is logged.
+
+    While somebody edits a contract, what is known of its dataset is shown all the same, and read as if it had none.
+    """
+    try:
+        return load_contracts()
+    except ContractInvalid as invalid:
+        logger.warning("datasets are shown without their contracts: %s", invalid)
+        return Catalog({})
 
 
 def checks_of(contract: Contract) -> tuple[Check, ...]:

@@ -67,21 +67,41 @@ def _facts(contract: Contract) -> RenderableType:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
+    for name, told in facts(contract):
+        table.add_row(name, _plain(told))
+    return table
+
+
+def facts(contract: Contract) -> Iterator[tuple[str, str]]:
+    """What a contract says beyond its columns and checks, each under a heading."""
     column = f", by the column {contract.partition.column}" if contract.partition.column else ""
     days = contract.partition.grain is Grain.DAY
-    table.add_row("Partition", f"a day{column}" if days else "the whole dataset is one partition (`all`)")
-    table.add_row("Lies in", contract.physical_table)
-    table.add_row("Key", ", ".join(contract.primary_key) or "none")
-    if contract.delivery is not None:
-        for name, told in _delivery(contract):
-            table.add_row(name, _plain(told))
+    yield "Partition", f"a day{column}" if days else "the whole dataset is one partition (`all`)"
+    yield "Lies in", contract.physical_table
+    yield "Key", ", ".join(contract.primary_key) or "none"
+    yield from _delivery(contract)
     late = f"at most {span_words(contract.freshness)} late" if contract.freshness else "nothing is promised"
     newest = f"; the newest {contract.window} partitions must be safe" if days and contract.window > 1 else ""
-    table.add_row("Freshness", late + newest)
-    table.add_row("Lease", f"an answer decays to unknown {span_words(contract.lease)} after its last renewal")
-    table.add_row("On failure", _FAILURE[contract.on_gate_failure])
-    table.add_row("Criticality", contract.criticality.value)
-    return table
+    yield "Freshness", late + newest
+    yield "Lease", f"an answer decays to unknown {span_words(contract.lease)} after its last renewal"
+    yield "On failure", _FAILURE[contract.on_gate_failure]
+    yield "Criticality", contract.criticality.value
+
+
+def sentences(contract: Contract) -> Iterator[str]:
+    """The contract in sentences, for whoever reads it elsewhere than at a terminal. Its checks speak for themselves."""
+    if contract.description:
+        yield contract.description
+    for name, told in facts(contract):
+        yield f"{name}: {told}."
+    for item in contract.inputs:
+        span = f"{item.mapping}, {item.lookback} days back" if item.lookback else item.mapping
+        reopens = {None: "", True: "; a new version reopens it", False: "; a new version does not reopen it"}[
+            item.reopens
+        ]
+        yield f"Reads {item.dataset}: {span}{reopens}."
+    for decision in contract.decisions:
+        yield f"Decided: {decision.finding} {decision.decision} Because {decision.reason}"
 
 
 def _delivery(contract: Contract) -> Iterator[tuple[str, str]]:

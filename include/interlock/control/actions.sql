@@ -14,8 +14,12 @@ from interlock.action a
 left join interlock.dataset d on d.dataset_id = a.dataset_id
 where a.action_id = coalesce(%(action_id)s, a.action_id)
   and (%(states)s::text[] is null or a.state = any (%(states)s))
-  and (%(kind)s::text is null or a.kind = %(kind)s)
-  and (%(domain)s::text is null or %(domain)s = any (a.domains))
-  and (%(dataset)s::text is null or d.name = %(dataset)s)
+  and (%(kinds)s::text[] is null or a.kind = any (%(kinds)s))
+  and (%(domains)s::text[] is null or a.domains && %(domains)s)
+  and (%(datasets)s::text[] is null or d.name = any (%(datasets)s))
+  and (%(partitions)s::text[] is null or a.partitions && %(partitions)s)
+  and (%(since)s::timestamptz is null or a.proposed_at >= %(since)s)
+  and (%(until)s::timestamptz is null or a.proposed_at < %(until)s)
+  and (%(after_id)s::bigint is null or a.action_id < %(after_id)s)
 order by a.action_id desc
 limit %(limit)s

@@ -139,6 +139,11 @@ def listed(*, is_all: bool = False) -> list[Credential]:
 
 def authenticate(token: str) -> Actor:
     """Who holds the token. Raises UsageError where it is none, and Refused where it is unknown, expired or revoked."""
+    return by_token(token).actor
+
+
+def by_token(token: str) -> Credential:
+    """The credential that a token is, live. Raises as `authenticate`."""
     parts = TOKEN.fullmatch(token.strip())
     if parts is None:
         raise UsageError(
@@ -148,7 +153,7 @@ def authenticate(token: str) -> Actor:
     credential = _authenticated("authenticate_token", _hash(parts["secret"]))
     if str(credential.credential_id) != parts["id"]:
         raise UsageError("What was given is no token: its number is not that of its secret.", fix="Copy it again.")
-    return credential.actor
+    return credential
 
 
 def from_environment() -> Actor:
@@ -165,7 +170,12 @@ def from_environment() -> Actor:
 
 def of_airflow(login: str) -> Actor:
     """Whose login in Airflow this is. Raises Refused where it is nobody's who may act now; the fix is a command."""
-    return _authenticated("authenticate_airflow", login).actor
+    return by_airflow_login(login).actor
+
+
+def by_airflow_login(login: str) -> Credential:
+    """The credential behind a login in Airflow, live. Raises as `of_airflow`."""
+    return _authenticated("authenticate_airflow", login)
 
 
 def enrol_laptop(login: str) -> Credential | None:

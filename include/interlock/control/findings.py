@@ -21,7 +21,7 @@ from interlock.control.actions import NotEntitled
 from interlock.control.questions import Actor, Evidence, Name, Right
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
-from interlock.errors import InterlockError, UsageError
+from interlock.errors import InterlockError, Unknown, UsageError
 
 if TYPE_CHECKING:
     from interlock.db.connection import Connection
@@ -156,7 +156,7 @@ def get(finding_id: int) -> Reported:
     with translated(), connect(Role.OPERATOR) as connection:
         found = _select(connection, finding_id=finding_id)
     if not found:
-        raise UsageError(f"There is no finding {finding_id}.", fix="`interlock finding list` shows what there is.")
+        raise Unknown(f"There is no finding {finding_id}.", fix="`interlock finding list` shows what there is.")
     return found[0]
 
 

@@ -8,14 +8,14 @@ from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from psycopg.rows import dict_row
 from pydantic import BaseModel, ConfigDict
 
 from interlock.control.audit import Link
 from interlock.control.records import Action
-from interlock.db.connection import Role, connect, statement
+from interlock.db.connection import Role, connect
 from interlock.db.failures import translated
-from interlock.errors import UsageError
+from interlock.db.listing import Selection, rows
+from interlock.errors import Unknown
 
 if TYPE_CHECKING:
     from interlock.control.questions import ActionState
@@ -46,15 +46,20 @@ def find(
     limit: int = 50,
 ) -> list[Action]:
     """Actions, newest first."""
+    selection = Selection(
+        states=tuple(state.value for state in states) or None,
+        kinds=(kind,) if kind else None,
+        domains=(domain,) if domain else None,
+        datasets=(dataset,) if dataset else None,
+        limit=limit,
+    )
+    return selected(selection)
+
+
+def selected(selection: Selection) -> list[Action]:
+    """Actions, newest first, those that are about one of the domains. The key of one is its number."""
     with translated(), connect(Role.CONTROLLER) as connection:
-        return _select(
-            connection,
-            states=[state.value for state in states] or None,
-            kind=kind,
-            domain=domain,
-            dataset=dataset,
-            limit=limit,
-        )
+        return _select(connection, selection)
 
 
 def story(action_id: int) -> Story:
@@ -81,17 +86,15 @@ def by_key(connection: Connection, key: str | None) -> Action | None:
 
 def read(connection: Connection, action_id: int) -> Action:
     """One action, on a connection of the caller's. Raises UsageError where there is none of that number."""
-    found = _select(connection, action_id=action_id, limit=1)
+    found = _select(connection, Selection(limit=1), action_id)
     if not found:
-        raise UsageError(f"There is no action {action_id}.", fix="`interlock action list --all` shows all of them.")
+        raise Unknown(f"There is no action {action_id}.", fix="`interlock action list --all` shows all of them.")
     return found[0]
 
 
-def _select(connection: Connection, **wanted: Any) -> list[Action]:
-    values = dict.fromkeys(("action_id", "states", "kind", "domain", "dataset")) | wanted
-    with connection.cursor(row_factory=dict_row) as cursor:
-        cursor.execute(statement("control/actions.sql").encode(), values)
-        return [_action(row) for row in cursor]
+def _select(connection: Connection, selection: Selection, action_id: int | None = None) -> list[Action]:
+    values = selection.values(after_id=int) | {"action_id": action_id}
+    return [_action(row) for row in rows(connection, "control/actions.sql", values)]
 
 
 def _action(row: dict[str, Any]) -> Action:

@@ -24,6 +24,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 from interlock.control.questions import ActionState, Actor, ActorKind, Right
 from interlock.errors import PermanentFailure, TransientFailure
+from interlock.operators.links import ActionLink
 from interlock.settings import settings
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class GovernedOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "domain", "dataset", "partitions", "version", "parameters", "rationale", "evidence",
     )  # fmt: skip
+    operator_extra_links = (ActionLink(),)
     ui_color = "#f3e3c3"
 
     def __init__(  # noqa: PLR0913  (Airflow renders a task's arguments one by one)
@@ -88,6 +90,7 @@ class GovernedOperator(BaseOperator):
             raise AirflowException(str(failure)) from None
         except PermanentFailure as failure:
             raise AirflowFailException(str(failure)) from None
+        self.action_id = action.action_id
         self.log.info("Action %s, %s: %s.", action.action_id, action.title, action.state)
         if action.state in WAITING and self.wait_for_approval:
             self.log.info("It waits for people: interlock action approve %s", action.action_id)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import DAG, Asset, Param
 
-from interlock.contracts.model import Layer
+from interlock.contracts.model import Grain, Layer
+from interlock.operators.mirrors import BY_DAY
 from interlock.operators.phases import PhaseOperator
 from interlock.operators.timetables import ALWAYS, DaysOfDomain
 from interlock.pipeline.runs import Phase
@@ -78,7 +79,11 @@ def _owner(domain: str, catalog: Catalog) -> str:
 
 def _assets(domain: str, layer: Layer | None, catalog: Catalog) -> list[Asset]:
     return [
-        Asset(name=contract.dataset, uri=f"interlock://{domain}/{contract.dataset}")
+        Asset(
+            name=contract.dataset,
+            uri=f"interlock://{domain}/{contract.dataset}",
+            extra={BY_DAY: contract.partition.grain is Grain.DAY},
+        )
         for contract in catalog.values()
         if contract.domain == domain and contract.layer is layer
     ]

@@ -14,6 +14,8 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from interlock.errors import InterlockError, PermanentFailure, TransientFailure
+from interlock.operators import mirrors
+from interlock.operators.links import DomainLink
 from interlock.pipeline import chain
 from interlock.pipeline.runs import Phase
 
@@ -29,6 +31,8 @@ class PhaseOperator(BaseOperator):
     A permanent failure (a blocked gate, a refused file, an unsafe input) fails the task at once; a
     transient one (a file not there yet, a partition that another run holds) is retried by Airflow.
     """
+
+    operator_extra_links = (DomainLink(),)
 
     def __init__(self, *, domain: str, phase: Phase, days: tuple[date, date | None], **keywords: Any) -> None:
         super().__init__(**keywords)
@@ -47,6 +51,8 @@ class PhaseOperator(BaseOperator):
         except PermanentFailure as failure:
             raise AirflowFailException(str(failure)) from None
         self.log.info("through: %s", ", ".join(map(" ".join, outcome.done)) or "nothing to do")
+        if self.outlets:
+            mirrors.write(context, self.outlets, _partition(context))
         return {"rows": outcome.rows, "done": [" ".join(item) for item in outcome.done]}
 
     def _admit(self, context: Context) -> int:
@@ -61,7 +67,7 @@ class PhaseOperator(BaseOperator):
             by=f"airflow:{getattr(run, 'triggering_user_name', None) or kind}",
         )
         try:
-            partition = partition_of(asked, kind, run.data_interval_start, run.logical_date)
+            partition = _partition(context)
         except PermanentFailure as failure:
             return admit([asked] if asked else [], require=partial(_refuse, failure))
         self.log.info("This run is for partition %s.", partition)
@@ -75,6 +81,12 @@ class PhaseOperator(BaseOperator):
             chain.abandon(_key(get_current_context()), "stopped by an operator")
         except InterlockError as failure:
             self.log.warning("The partition stays claimed until its lease runs out: %s", failure)
+
+
+def _partition(context: Context) -> str:
+    run = context["dag_run"]
+    asked = context["params"].get("partition")
+    return partition_of(asked, run.run_type.value, run.data_interval_start, run.logical_date)
 
 
 def partition_of(

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from interlock.db.connection import Role, connect, statement
+from interlock.db.connection import Role, connect
 from interlock.db.failures import translated
-from interlock.errors import UsageError
+from interlock.db.listing import Selection, rows
+from interlock.errors import Unknown, UsageError
 from interlock.pipeline.runs import Run
 
 if TYPE_CHECKING:
@@ -89,12 +90,21 @@ class RunHistory(RunRecord):
 
 def runs(domain: str | None = None, partition: str | None = None, last: int = 20) -> tuple[RunRecord, ...]:
     """The newest runs, the newest first. Raises UsageError where nothing is known of the domain."""
-    with translated(), connect(Role.OPERATOR, autocommit=True) as connection:
-        asked = {"run_id": None, "domain": domain, "partition": partition, "last": last}
-        found = tuple(RunRecord(**row) for row in _rows(connection, "pipeline/history.sql", asked))
-        if domain is not None and not found:
+    selection = Selection(
+        domains=(domain,) if domain else None, partitions=(partition,) if partition else None, limit=last
+    )
+    found = selected(selection)
+    if domain is not None and not found:
+        with translated(), connect(Role.OPERATOR, autocommit=True) as connection:
             _require_domain(connection, domain)
     return found
+
+
+def selected(selection: Selection) -> tuple[RunRecord, ...]:
+    """Runs, the newest first. The key of one is its number."""
+    with translated(), connect(Role.OPERATOR, autocommit=True) as connection:
+        found = rows(connection, "pipeline/history.sql", selection.values(after_id=int) | {"run_id": None})
+    return tuple(RunRecord(**row) for row in found)
 
 
 def run(run_id: int) -> RunHistory:
@@ -102,19 +112,13 @@ def run(run_id: int) -> RunHistory:
     with translated(), connect(Role.OPERATOR) as connection:
         # One instant for both queries: a run must not end between them.
         connection.execute("set transaction isolation level repeatable read, read only")
-        asked = {"run_id": run_id, "domain": None, "partition": None, "last": 1}
-        found = _rows(connection, "pipeline/history.sql", asked)
+        asked = Selection(limit=1).values(after_id=int) | {"run_id": run_id}
+        found = rows(connection, "pipeline/history.sql", asked)
         if not found:
-            raise UsageError(f"There is no run {run_id}.", fix="`interlock runs` lists the newest ones.")
+            raise Unknown(f"There is no run {run_id}.", fix="`interlock runs` lists the newest ones.")
         is_running = found[0]["state"] == RunState.RUNNING
-        phases = _rows(connection, "pipeline/history_phases.sql", {"run_id": run_id, "is_running": is_running})
+        phases = rows(connection, "pipeline/history_phases.sql", {"run_id": run_id, "is_running": is_running})
         return RunHistory(**found[0], phases=tuple(PhaseRecord(**phase) for phase in phases))
-
-
-def _rows(connection: Connection, file: str, values: dict[str, Any]) -> list[dict[str, Any]]:
-    cursor = connection.execute(statement(file).encode(), values)
-    names = [column.name for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 def _require_domain(connection: Connection, domain: str) -> None:

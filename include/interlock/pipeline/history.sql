@@ -4,10 +4,21 @@ with chosen as (
   select r.*
   from interlock.run r
   where (%(run_id)s::bigint is null or r.run_id = %(run_id)s)
-    and (%(domain)s::text is null or r.domain = %(domain)s)
-    and (%(partition)s::text is null or %(partition)s = any (r.partitions))
+    and (%(domains)s::text[] is null or r.domain = any (%(domains)s))
+    and (%(partitions)s::text[] is null or r.partitions && %(partitions)s)
+    and (coalesce(%(partition_from)s::text, %(partition_to)s) is null or exists (
+      select from unnest(r.partitions) as p
+      where p <> 'all' and p between coalesce(%(partition_from)s, '0001-01-01') and coalesce(%(partition_to)s, '9999-12-31')))
+    and (%(kinds)s::text[] is null or r.trigger = any (%(kinds)s))
+    and (%(since)s::timestamptz is null or r.started_at >= %(since)s)
+    and (%(until)s::timestamptz is null or r.started_at < %(until)s)
+    and (%(states)s::text[] is null or case
+      when r.state <> 'running' then r.state
+      when exists (select from interlock.claim c where c.run_id = r.run_id and interlock.is_held(c)) then 'running'
+      else 'never_ended' end = any (%(states)s))
+    and (%(after_id)s::bigint is null or r.run_id < %(after_id)s)
   order by r.run_id desc
-  limit %(last)s
+  limit %(limit)s
 )
 select
   r.run_id, r.run_key, r.domain, r.partitions, r.trigger, r.actor,

@@ -18,6 +18,7 @@ from interlock import logs
 from interlock.contracts.loading import checks_of
 from interlock.contracts.model import Grain, Layer
 from interlock.db.connection import Role
+from interlock.db.disclosure import told
 from interlock.db.failures import Refusal, Refused, RefusedForNow, translated
 from interlock.errors import InterlockError, PermanentFailure, TransientFailure
 from interlock.ingestion import loads
@@ -256,7 +257,7 @@ def _sealing_failure(session: Session, build: Build, partitions: Sequence[str]) 
             for partition in partitions:
                 session.call(
                     Role.BUILDER, "report_build_failure", session.run.run_id, session.token, build.dataset, partition,
-                    failure.message,
+                    told(failure.message),
                 )  # fmt: skip
         return failure
     return None

@@ -10,7 +10,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from interlock.db.connection import Role, connect, statement
-from interlock.errors import CouldNotAsk, UsageError
+from interlock.errors import CouldNotAsk, Unknown
 
 
 class Entry(BaseModel):
@@ -19,6 +19,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str
+    domain: str
     layer: str
     partition: str
     version: int
@@ -70,7 +71,7 @@ def accounts(dataset: str, partition: str) -> Accounts:
     except psycopg.Error as error:
         raise CouldNotAsk(f"The database did not answer: {str(error).strip()}") from error
     if known is None:
-        raise UsageError(f"There is no dataset {dataset!r}.", fix="`interlock status` shows all that ever ran.")
+        raise Unknown(f"There is no dataset {dataset!r}.", fix="`interlock status` shows all that ever ran.")
     names = tuple(Entry.model_fields)
     entries = (Entry(**dict(zip(names, row, strict=True))) for row in rows)
     return Accounts(dataset=dataset, partition=partition, entries=tuple(entries))

@@ -36,7 +36,7 @@ judged as (
   order by l.version, l.partition, l.input, l.entry_id desc
 )
 select
-  d.name, d.layer, j.partition, j.version, j.version is not distinct from p.version as is_served,
+  d.name, d.domain, d.layer, j.partition, j.version, j.version is not distinct from p.version as is_served,
   j.input, j.unit, j.read, j.quarantined, j.deduplicated, j.dropped, j.added, j.written, j.lost,
   j.doubled, j.reasons, j.balances, j.run_id, j.recorded_at
 from judged j

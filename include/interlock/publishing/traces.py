@@ -21,7 +21,7 @@ from interlock.contracts.loading import checks_of
 from interlock.contracts.model import Contract, Grain, Layer
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
-from interlock.errors import UsageError
+from interlock.errors import Unknown, UsageError
 from interlock.quality import evidence
 from interlock.quality.deduplication import LOAD, PART, PLACE, ROW, WINNING_LOAD, WINNING_ROW, Rule
 from interlock.quality.sqltext import identifier, literal
@@ -93,7 +93,7 @@ def trace(catalog: Catalog, dataset: str, partition: str, row_number: int, load_
     Without a load it is the newest one of the partition. Raises UsageError for what there is not.
     """
     if dataset not in catalog:
-        raise UsageError(f"There is no dataset {dataset!r}.", fix="`interlock contract lint` lists what is declared.")
+        raise Unknown(f"There is no dataset {dataset!r}.", fix="`interlock contract lint` lists what is declared.")
     feed, wanted = _way(catalog, dataset)
     with translated(), connect(Role.GATE, autocommit=True) as connection:
         follower = _Follower(connection, catalog, partition, wanted)

@@ -145,12 +145,13 @@ def _said(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Expected:
-    """The bounds that a baseline sets for one partition, and what they rest on."""
+    """The bounds that a baseline sets for one partition, and what they rest on; `middle` is the history's median."""
 
     low: float | None
     high: float | None
     basis: str
     is_bootstrapped: bool
+    middle: float | None = None
 
     def admits(self, value: float) -> bool:
         """Whether the value lies between the bounds; no bounds at all admit nothing."""
@@ -188,7 +189,8 @@ class History:
             return Expected(low, high, "the contract's absolute bounds: too little safe history", is_bootstrapped=True)
         middle, slack = median(known), float(arguments.get("slack", 0))
         low, high = sorted(middle * ratio for ratio in arguments["ratio"])
-        return Expected(low - slack, high + slack, f"median of {basis} {middle:,.4g}", is_bootstrapped=False)
+        said = f"median of {basis} {middle:,.4g}"
+        return Expected(low - slack, high + slack, said, is_bootstrapped=False, middle=middle)
 
 
 def _comparable(days: Mapping[str, float], judged: date, arguments: Mapping[str, Any]) -> tuple[list[float], str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from interlock.contracts.loading import load_contracts
+from interlock.contracts.loading import readable_contracts
 from interlock.contracts.model import Contract
 from interlock.db.connection import Role, connect
 from interlock.db.disclosure import told
@@ -95,7 +95,7 @@ def datasets(selection: Selection) -> list[DatasetSummary]:
     """Datasets by name. The key of one is its name."""
     with translated(), connect(Role.AUDITOR, autocommit=True) as connection:
         found = rows(connection, "safety/datasets.sql", selection.values(after_name=str))
-    contracts = load_contracts()
+    contracts = readable_contracts()
     return [DatasetSummary(**_summary(row, contracts.get(row["dataset"]))) for row in found]
 
 
@@ -108,7 +108,7 @@ def dataset(name: str) -> DatasetDetail:
         if not found:
             raise Unknown(f"There is no dataset {name!r}.", fix="`interlock status` shows all that ever ran.")
         around = rows(connection, "safety/neighbours.sql", {"dataset": name})[0]
-    contract = load_contracts().get(name)
+    contract = readable_contracts().get(name)
     answer = disclosed_answer(Answer.model_validate(found[0]["answer"]))
     return DatasetDetail(
         **_summary(found[0], contract),

@@ -15,18 +15,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from interlock.errors import PermanentFailure, UsageError
+from interlock.errors import PermanentFailure, Unknown, UsageError
 from interlock.settings import settings
 from interlock.transform.project import project_digest
 
 GRAINS = ("day", "week", "month", "quarter", "year")
 SCHEMA = "safe"
+# dbt and MetricFlow are no places for two threads at once; to define is part of to compile.
+_making = threading.RLock()
 
 
 class _Kept(BaseModel):
@@ -65,10 +68,10 @@ def definitions() -> Definitions:
 
 
 def definition(metric: str) -> Definition:
-    """One metric's definition; UsageError with all that exist where there is no such metric."""
+    """One metric's definition; Unknown with all that exist where there is no such metric."""
     found = definitions().metrics
     if metric not in found:
-        raise UsageError(f"There is no metric {metric!r}.", fix=f"Ask for one of: {', '.join(sorted(found))}.")
+        raise Unknown(f"There is no metric {metric!r}.", fix=f"Ask for one of: {', '.join(sorted(found))}.")
     return found[metric]
 
 
@@ -98,10 +101,11 @@ def _kept(name: str, kind: type[Item], make: Callable[[], Item]) -> Item:
     """What was made from exactly these files before, or made and kept now."""
     folder = settings().state / "dbt" / f"metrics-{_digest()[:16]}"
     file = folder / f"{name}.json"
-    try:
-        return kind.model_validate_json(file.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        made = make()
+    with _making:
+        try:
+            return kind.model_validate_json(file.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            made = make()
     folder.mkdir(parents=True, exist_ok=True)
     written = folder / f"{name}.{os.getpid()}"
     written.write_text(made.model_dump_json(), encoding="utf-8")
