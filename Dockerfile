@@ -1,4 +1,11 @@
 # The platform's image: every service of docker-compose.yaml but PostgreSQL and Redis runs from it, as a user without rights.
+FROM node:22-bookworm-slim AS page
+WORKDIR /build/include/page
+COPY include/page/package.json include/page/package-lock.json include/page/.npmrc ./
+RUN npm ci --loglevel=error
+COPY include/page ./
+RUN npm run --silent build
+
 FROM python:3.11-slim-bookworm
 
 RUN useradd --system --uid 10001 --create-home --home-dir /home/interlock interlock \
@@ -23,6 +30,7 @@ RUN python -m venv .venv \
     && uv pip install --no-cache --no-deps --require-hashes --requirement /tmp/build.txt
 
 COPY --chown=interlock . .
+COPY --from=page --chown=interlock /build/include/interlock/api/static include/interlock/api/static
 RUN uv pip install --no-cache --no-deps --no-build-isolation --editable .
 
 ENTRYPOINT ["interlock"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from interlock import services
 from interlock.db.connection import LOGIN_ROLES
 from interlock.settings import Settings
 
@@ -91,10 +92,16 @@ def test_no_secret_is_written_down_and_a_missing_one_stops_the_start():
         assert f"${{{name}:?" in text
 
 
-def test_only_the_ui_is_published_and_on_loopback_only():
+def test_only_the_ui_and_the_api_are_published_and_on_loopback_only():
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert set(published) == {"api-server"}
-    assert all(str(port).startswith("127.0.0.1:") for port in published["api-server"])
+    assert set(published) == {"api-server", "api"}
+    assert all(str(port).startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_every_process_of_airflow_that_runs_on_a_laptop_runs_here_and_the_api_needs_none_of_them():
+    commands = {service["command"][1] for service in OURS.values() if service["command"][0] == "airflow"}
+    assert set(services.COMMANDS) <= commands
+    assert set(SERVICES["api"]["depends_on"]) == {"postgres", "migrate"}
 
 
 def test_every_command_of_ours_exists():
