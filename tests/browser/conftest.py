@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,6 +211,19 @@ class Operator:
         self.opens(f"/dags/{dag}/runs/{run}")
         self.sees("Task Instances")
         return str(self.waits(self.headline, f"the state of the run {run}"))
+
+    @contextmanager
+    def in_the_frame(self) -> Iterator[None]:
+        """Look into the page that Airflow shows in a frame, for the length of the block."""
+        self._chrome.switch_to.frame(self.finds("//iframe"))
+        try:
+            yield
+        finally:
+            self._chrome.switch_to.default_content()
+
+    def is_at(self, end: str) -> None:
+        """Wait until the address of the page ends like this."""
+        self.waits(lambda: self._chrome.current_url.endswith(end), f"an address that ends in {end}")
 
     def headline(self) -> str:
         """The state beside the title of the run or task that the page is about."""

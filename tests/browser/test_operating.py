@@ -60,6 +60,24 @@ def test_a_bad_day_turns_red_at_its_gate_and_the_log_says_why_and_what_to_do(bad
     assert platform.interlock("check", CURATED, "--partition", BAD).returncode == Exit.UNSAFE
 
 
+def test_the_platforms_page_is_in_airflows_navigation_and_a_red_task_and_the_page_lead_to_each_other(bad_day, operator):
+    operator.opens("/")
+    operator.clicks("//a[contains(@href, '/plugin/interlock')]")
+    with operator.in_the_frame():
+        operator.sees("Is it safe?", "flights")
+    operator.opens(f"/dags/{DAG}/runs/{BAD}/tasks/gate_raw/details")
+    operator.clicks("//a[normalize-space()='Interlock' and contains(@href, '?domain=')]")
+    operator.is_at(f"/plugin/interlock/interlock/?domain={DAG}")
+    with operator.in_the_frame():
+        operator.sees("Is it safe?", "flights")
+    operator.opens(f"/plugin/interlock/interlock/dataset/flights/{BAD}")
+    with operator.in_the_frame():
+        operator.sees(f"flights {BAD}")
+        operator.clicks("//a[normalize-space()='The run in Airflow']")
+    operator.is_at(f"/dags/{DAG}/runs/{BAD}")
+    assert operator.waits(operator.headline, "the run") == "Failed"
+
+
 def test_marking_the_gate_successful_in_the_ui_publishes_nothing(bad_day, operator, platform):
     operator.opens(f"/dags/{DAG}/runs/{BAD}")
     (gate,) = operator.waits(lambda: operator.tasks_that("Failed"), "the task at which it stopped")

@@ -21,7 +21,7 @@ from interlock.control.actions import NotEntitled
 from interlock.control.questions import Actor, Evidence, Name, Right
 from interlock.db.connection import Role, connect, statement
 from interlock.db.failures import translated
-from interlock.errors import InterlockError, Unknown, UsageError
+from interlock.errors import InterlockError, Unknown
 
 if TYPE_CHECKING:
     from interlock.db.connection import Connection

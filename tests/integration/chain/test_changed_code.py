@@ -72,7 +72,7 @@ def test_a_model_that_cannot_be_built_holds_back_its_readers_and_not_its_sibling
     assert report.published == (("dim_carriers", "all"), ("stg_flight_operations__flights", NEXT))
     (reason,) = world.reasons("fct_flights", NEXT)
     assert reason["code"] == "build_failed"
-    assert "not a number" not in reason["message"], "what the database said may quote a row, and everybody reads reasons"
+    assert "not a number" not in reason["message"], "what the database said may quote a row, which everybody would read"
     for reader in ("agg_carrier_daily", "fct_departure_conditions"):
         assert [reason["path"] for reason in world.reasons(reader, NEXT)] == [["fct_flights", reader]]
 
