@@ -15,7 +15,7 @@ test: environment ## Run all tests that need nothing but the environment, on two
 	exec .venv/bin/python -m pytest -m "not system" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-system: environment ## Run the tests that need packages of the operating system (see .ci/run)
-	exec .venv/bin/python -m pytest -m system
+	exec .venv/bin/python -m pytest -m system --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 up: environment ## Start PostgreSQL and Airflow and leave them up; prints the URL and the login
 	exec .venv/bin/python -m interlock up

@@ -55,7 +55,7 @@ class GovernedOperator(BaseOperator):
     operator_extra_links = (ActionLink(),)
     ui_color = "#f3e3c3"
 
-    def __init__(  # noqa: PLR0913  (Airflow renders a task's arguments one by one)
+    def __init__(  # noqa: PLR0913  (rendered one by one; a DAG's `default_args` reach what is named here, and no more)
         self,
         *,
         rationale: str,
@@ -66,10 +66,12 @@ class GovernedOperator(BaseOperator):
         parameters: Mapping[str, str | int | bool | None] | None = None,
         evidence: Sequence[Mapping[str, Any] | int | str] = (),
         wait_for_approval: bool = True,
+        # A wait for people is long, and databases restart.
+        retries: int = 3,
+        retry_delay: timedelta | float = RETRY_DELAY,
         **keywords: Any,
     ) -> None:
-        # A wait for people is long, and databases restart. What the DAG says wins.
-        super().__init__(**{"retries": 3, "retry_delay": RETRY_DELAY, **keywords})
+        super().__init__(retries=retries, retry_delay=retry_delay, **keywords)
         self.rationale = rationale
         self.domain = domain
         self.dataset = dataset
