@@ -152,6 +152,15 @@ def reachable() -> Airflow | None:
     return Airflow(_recorded_port() or configured.airflow_port) if _is_alive("api-server") else None
 
 
+def airflow_page() -> str | None:
+    """Where a person opens Airflow's UI, without a slash at its end; None where it is not known and none runs here."""
+    public = settings().airflow_public_url
+    if public:
+        return public.rstrip("/")
+    airflow = reachable()
+    return None if airflow is None else airflow.address.rstrip("/")
+
+
 def stop_airflow() -> tuple[str, ...]:
     """Stop what runs of Airflow; the names of what was stopped."""
     identities = {name: processes.Identity.load(_identity_file(name)) for name in COMMANDS}

@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     airflow_url: str | None = Field(
         default=None, description="Where Airflow's API is called; empty means the one that runs on this machine."
     )
+    airflow_public_url: str | None = Field(
+        default=None, description="Where a browser opens Airflow's UI; empty means where its API is called."
+    )
     airflow_user: str = Field(default="interlock", description="Airflow's login of the platform itself.")
     airflow_password: SecretStr | None = Field(
         default=None, description="Its password; empty means the one derived from the secret."

@@ -196,3 +196,15 @@ def own_server(database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         yield own
     finally:
         own.erase()
+
+
+@pytest.mark.parametrize(
+    ("public", "shown"),
+    [(None, "http://inside:8080"), ("https://airflow.example.com/", "https://airflow.example.com")],
+    ids=["where it is called", "where a browser reaches it"],
+)
+def test_people_are_sent_to_airflow_where_their_browser_reaches_it(asked, token, monkeypatch, public, shown):
+    monkeypatch.setenv("INTERLOCK_AIRFLOW_URL", "http://inside:8080/")
+    monkeypatch.setenv("INTERLOCK_AIRFLOW_PUBLIC_URL", public or "")
+    settings.cache_clear()
+    assert asked(token()).get("/v1/session").json()["airflow_url"] == shown

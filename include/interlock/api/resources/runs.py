@@ -83,8 +83,8 @@ def _links(run_key: str, phases: tuple[PhaseRecord, ...]) -> list[AirflowLink]:
         return []
     from interlock import services
 
-    airflow = services.reachable()
-    base = f"{airflow.address.rstrip('/')}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}" if airflow else None
+    page = services.airflow_page()
+    base = f"{page}/dags/{quote(dag_id)}/runs/{quote(run_id, safe='')}" if page else None
     tasks = [None, *dict.fromkeys(phase.phase for phase in phases)]
     return [
         AirflowLink(

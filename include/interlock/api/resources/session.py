@@ -85,6 +85,8 @@ async def log_out(request: Request) -> Response:
 def _session(caller: Caller) -> Session:
     from importlib.metadata import version
 
+    from interlock import services
+
     with translated(), connect(Role.OPERATOR, autocommit=True) as connection:
         row = connection.execute(
             "select interlock.now(), (select extract(epoch from k.offset_from_real)::float8 from interlock.clock k)"
@@ -99,17 +101,9 @@ def _session(caller: Caller) -> Session:
         environment=settings().environment,
         platform_time=row[0],
         clock_offset_seconds=row[1],
-        airflow_url=_airflow_url(),
+        airflow_url=services.airflow_page(),
         version=version("interlock"),
     )
-
-
-def _airflow_url() -> str | None:
-    """Where Airflow's UI is, if it is known or runs here."""
-    from interlock import services
-
-    airflow = services.reachable()
-    return airflow.address if airflow is not None else None
 
 
 def _path(request: Request) -> str:
