@@ -239,3 +239,13 @@ def test_a_link_opens_the_page_inside_of_airflow_or_where_the_platform_is(dag_ba
     assert inside.endswith("/plugin/interlock/interlock/dataset/fct_flights/2013-01-05")
     assert page_address("a/b", served_at="http://there:8090/") == "http://there:8090/a%2Fb"
     assert page_address(domain="shop").endswith("/interlock/?domain=shop")
+
+
+@pytest.mark.parametrize("given", [[], ["None"], ["2013-01-05", "None"], ["2013-01-05", ""]])
+def test_nothing_in_a_list_of_partitions_is_left_out(given):
+    with pytest.raises(UsageError):
+        partitions_of(
+            Occasion(
+                "fct_flights", argument=given, run_type="scheduled", interval_start=datetime(2013, 1, 7, tzinfo=UTC)
+            )
+        )

@@ -143,8 +143,16 @@ def test_a_run_that_requires_safety_at_its_start_builds_nothing_and_the_test_of_
     assert "fail" in set(statuses.values()), said
 
 
-@pytest.mark.parametrize("arguments", [f"first='{DAY}'", f"last='{DAY}', first='{DAY}', partition='{DAY}'"])
-def test_half_a_range_is_refused_before_anything_is_asked(team, arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        f"first='{DAY}'",
+        f"last='{DAY}', first='{DAY}', partition='{DAY}'",
+        "partition=var('day', none)",
+        "first='', last=''",
+    ],
+)
+def test_half_a_range_or_a_missing_variable_is_refused_before_anything_is_asked(team, arguments):
     team.model("wrong", f"select * from {{{{ interlock.safe_ref('fct_orders', {arguments}) }}}} as orders")
     statuses, said = team.dbt("compile")
     assert "give `partition`, or `first` and `last`" in said, statuses

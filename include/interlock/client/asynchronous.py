@@ -20,6 +20,7 @@ from interlock.client.moments import Deadline
 from interlock.client.questions import Partition, Question
 from interlock.client.rows import Rows
 from interlock.client.transport import arguments, broken
+from interlock.errors import UsageError
 
 T = TypeVar("T")
 
@@ -54,6 +55,8 @@ class AsyncClient:
         self, dataset: str, partition: Partition | None = None, *, partitions: Iterable[Partition] | None = None
     ) -> Answer | tuple[Answer, ...]:
         """As `Client.require_safe`."""
+        if partition is not None and partitions is not None:
+            raise UsageError("Both `partition` and `partitions` were given.", fix="Give one of them.")
         if partitions is None:
             return await self._run(questions.require_safe(dataset, partition, self._deadline()))
         return await self._run(questions.require_all_safe(dataset, partitions, self._deadline()))

@@ -114,6 +114,8 @@ def rows_in(reply: Reply, moment: Moment, dataset: str, partitions: tuple[str, .
     at_the_end = _agreed(last_word.get(ANSWERS), Moment.now(), dataset, partitions)
     if not all(at_the_end):
         raise NotSafe.by(at_the_end)
+    if [answer.version for answer in at_the_end] != [answer.version for answer in answers]:
+        raise CouldNotAsk("What was read was replaced while it was on its way.", fix="Read it again.")
     withheld = tuple(_listed(said_first.get(WITHHELD)))
     return Rows(dataset, answers, withheld, table.replace_schema_metadata(None))
 

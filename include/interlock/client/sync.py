@@ -20,6 +20,7 @@ from interlock.client.moments import Deadline
 from interlock.client.questions import Partition, Question
 from interlock.client.rows import Rows
 from interlock.client.transport import arguments, broken
+from interlock.errors import UsageError
 
 T = TypeVar("T")
 
@@ -58,6 +59,8 @@ class Client:
         self, dataset: str, partition: Partition | None = None, *, partitions: Iterable[Partition] | None = None
     ) -> Answer | tuple[Answer, ...]:
         """The answer, or those about each of `partitions`: safe. Raises NotSafe with the reasons where one is not."""
+        if partition is not None and partitions is not None:
+            raise UsageError("Both `partition` and `partitions` were given.", fix="Give one of them.")
         if partitions is None:
             return self._run(questions.require_safe(dataset, partition, self._deadline()))
         return self._run(questions.require_all_safe(dataset, partitions, self._deadline()))

@@ -83,7 +83,8 @@ def _of_api(question: Question) -> list[Answer]:
     from interlock.client import Client
 
     with Client(url=question.url, consumer=question.consumer) as client:
-        return list(client.safety_of((question.dataset, partition) for partition in question.partitions))
+        asked = ((question.dataset, partition) for partition in question.partitions)
+        return [answer.require_current() for answer in client.safety_of(asked)]
 
 
 async def _meanwhile_of_api(question: Question) -> list[Answer]:

@@ -16,7 +16,7 @@ An asset's event says which partition to ask for. Whether that is safe, it does 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -158,14 +158,20 @@ def _said(events: Sequence[Publication]) -> Partitions | None:
     silent = [event for event in events if not isinstance(event.partition, str)]
     if silent:
         raise UsageError(f"An event of the asset {silent[0].name} started this run and names no partition.", fix=FIX)
+    if not events:
+        return None
     return _named([str(event.partition) for event in events], "The event of an asset that started this run")
 
 
 def _named(given: object, who: str) -> Partitions | None:
     """Partitions as somebody wrote them, each once and in order; None where they wrote nothing."""
-    words: Iterable[object] = [given] if given is None or isinstance(given, str) else given  # type: ignore[assignment]
-    found = [_partition(word, who) for word in words if word not in NOTHING]
-    return tuple(dict.fromkeys(found)) or None
+    if given is None or isinstance(given, str):
+        return None if given in NOTHING else (_partition(given, who),)
+    # Of a list nothing is left out: what a template made nothing of was meant to be asked for.
+    found = tuple(dict.fromkeys(_partition(word, who) for word in given))  # type: ignore[attr-defined]
+    if not found:
+        raise UsageError(f"{who} is an empty list of partitions.", fix=FIX)
+    return found
 
 
 def _partition(word: object, who: str) -> str:

@@ -83,6 +83,8 @@ class Selection:
 
 def selection(dataset: str, partitions: Sequence[str], columns: Sequence[str] = ()) -> Selection:
     """What a reader may have of what they ask for. Raises UsageError, and Classified for a column they may not have."""
+    if not partitions:
+        raise UsageError("No partition was asked for.", fix="Name them: a day as YYYY-MM-DD, or `all`.")
     for partition in partitions:
         require_partition(partition)
     with translated(), connect(Role.OPERATOR, autocommit=True) as connection:

@@ -1,6 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useMemo, useRef, useState } from "react";
 import { type Change, follow } from "./api/feed";
+import { failedSince, type Read } from "./api/queries";
 import type { Session, State } from "./api/types";
 
 /** How the page stands with the platform. `since` is when contact was lost, where it is. */
@@ -13,12 +14,15 @@ interface Live {
   contact: Contact;
   /** The platform's time now: its clock may be set to another year. */
   now: () => number;
+  /** What was read before this moment is of before a silence: changes may have been missed. */
+  trustedFrom: () => number;
   lastChange: { key: string; at: number } | null;
 }
 
 const LiveContext = createContext<Live>({
   contact: { state: "connecting", since: null },
   now: Date.now,
+  trustedFrom: () => 0,
   lastChange: null,
 });
 
@@ -34,6 +38,7 @@ export function LiveProvider({ session, children }: { session: Session; children
   const [said, setSaid] = useState("");
   const offset = useRef(0);
   offset.current = useOffset(session);
+  const trustedFrom = useRef(0);
 
   useEffect(() => {
     let lastSign = Date.now();
@@ -52,14 +57,21 @@ export function LiveProvider({ session, children }: { session: Session; children
       }
       isReading = false;
     };
+    // Whether this is the first sign after a silence: then what was read before it is doubted until it is read again.
+    const heard = () => {
+      const wasSilent = Date.now() - lastSign > SILENCE_MS;
+      lastSign = Date.now();
+      if (wasSilent) trustedFrom.current = lastSign;
+      return wasSilent;
+    };
     const stop = follow({
       onOpen: () => {
-        lastSign = Date.now();
+        heard();
         setContact({ state: "live", since: null });
         void refresh();
       },
       onSign: () => {
-        lastSign = Date.now();
+        if (heard()) void refresh();
         setContact((known) => (known.state === "live" ? known : { state: "live", since: null }));
       },
       onLoss: (status) => {
@@ -87,7 +99,12 @@ export function LiveProvider({ session, children }: { session: Session; children
   }, [queries]);
 
   const live = useMemo<Live>(
-    () => ({ contact, now: () => Date.now() + offset.current, lastChange }),
+    () => ({
+      contact,
+      now: () => Date.now() + offset.current,
+      trustedFrom: () => trustedFrom.current,
+      lastChange,
+    }),
     [contact, lastChange],
   );
   return (
@@ -111,7 +128,7 @@ function useOffset(session: Session): number {
 function inWords(change: Change): string {
   const { dataset, partition, state, action_id, kind } = change.data as Record<string, string | number | null>;
   if (change.type.includes("action")) return `Action ${action_id}, ${kind}, is now ${state}.`;
-  return `${dataset} ${partition ?? ""} is now ${state}.`;
+  return dataset ? `${dataset} ${partition ?? ""} is now ${state}.` : "Everything is read again.";
 }
 
 export function useLive(): Live {
@@ -119,19 +136,22 @@ export function useLive(): Live {
 }
 
 /** Why a state that was once read can no longer be vouched for; null where it can. */
-export function useDoubt(validUntil: string | null | undefined, failedAt?: number): string | null {
-  const { contact, now } = useLive();
-  const [, tick] = useState(0);
+export function useDoubt(validUntil: string | null | undefined, read: Read): string | null {
+  const { contact, now, trustedFrom } = useLive();
+  const [ticks, tick] = useState(0);
+  const failedAt = failedSince(read);
   const until = validUntil ? Date.parse(validUntil) : null;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each tick arms it again, as the platform's time is known better
   useEffect(() => {
     if (until === null) return;
     const left = until - now();
     if (left < 0 || left > 2 ** 31) return;
     const timer = setTimeout(() => tick((count) => count + 1), left + 50);
     return () => clearTimeout(timer);
-  }, [until, now]);
+  }, [until, now, ticks]);
   if (failedAt) return `The platform has not answered since ${clockTime(new Date(failedAt))}.`;
   if (contact.state === "lost") return `No sign of the platform since ${clockTime(contact.since ?? new Date())}.`;
+  if (read.dataUpdatedAt && read.dataUpdatedAt < trustedFrom()) return "The platform was silent; it is asked again.";
   if (until !== null && until < now()) return `This answer ran out at ${utc(validUntil)}.`;
   return null;
 }

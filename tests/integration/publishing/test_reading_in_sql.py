@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import psycopg
 import pytest
 from tests.integration.control.people import DAY, NEXT, carried_out, version_of
@@ -126,3 +128,12 @@ def test_a_range_is_required_in_the_statement_that_reads_it(filled, analyst):
         reader.execute(f"select interlock.require_days('fct_orders', '{NEXT}', '{DAY}')")
     with pytest.raises(psycopg.Error, match="fct_order"):
         reader.execute(f"select interlock.require_days('fct_order', '{DAY}', '{NEXT}')")
+
+
+def test_a_range_has_all_of_its_days_in_every_time_zone(filled, analyst):
+    """Where a zone skips a midnight, a series of instants would end a day too soon."""
+    reader = analyst()
+    reader.execute("set timezone = 'America/Sao_Paulo'")
+    with pytest.raises(psycopg.Error) as refused:
+        reader.execute("select interlock.require_days('fct_orders', '2013-10-18', '2013-10-22')")
+    assert json.loads(refused.value.diag.message_detail or "")["unsafe"][-1] == "2013-10-22"

@@ -17,7 +17,7 @@ export class Problem extends Error {
   }
 }
 
-const PATIENCE_MS = 45_000;
+const PATIENCE_MS = 20_000;
 
 export async function ask<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
   return (await request("GET", path + asQuery(query), undefined, signal)) as T;
@@ -56,6 +56,13 @@ async function request(method: string, path: string, body: unknown, signal?: Abo
   }
   const said = response.headers.get("Content-Type")?.includes("json") ? await response.json() : null;
   if (!response.ok) throw problemOf(response, said);
+  if (said === null && response.status !== 204) {
+    throw new Problem(
+      0,
+      "What answered is not the platform.",
+      "Is something between this page and it, such as a login?",
+    );
+  }
   return said;
 }
 

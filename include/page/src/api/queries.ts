@@ -31,6 +31,8 @@ export function makeQueries(): QueryClient {
       queries: {
         // The feed says when to read again. The interval renews what runs out, and finds out that somebody answers again.
         staleTime: 5_000,
+        // What nobody looks at is not kept: it would come back as it was, whatever happened meanwhile.
+        gcTime: 0,
         retry: false,
         networkMode: "always",
         refetchInterval: (query) => {
@@ -83,7 +85,10 @@ export const questions = {
     question<MetricHistory>(`/v1/metrics/${named(metric)}/history`, { start, end }),
 };
 
+/** As much of a question as tells how old its answer is. */
+export type Read = Pick<UseQueryResult, "isError" | "dataUpdatedAt">;
+
 /** Since when the answer that is shown could not be had again; undefined while it can. */
-export function failedSince(query: UseQueryResult): number | undefined {
+export function failedSince(query: Read): number | undefined {
   return query.isError && query.dataUpdatedAt ? query.dataUpdatedAt : undefined;
 }

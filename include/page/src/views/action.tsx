@@ -2,7 +2,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import { tell } from "../api/client";
-import { failedSince, questions } from "../api/queries";
+import { questions } from "../api/queries";
 import type { Action } from "../api/types";
 import { useDoubt, utc } from "../live";
 import { inWords, subjectOf } from "../parts/action_words";
@@ -17,7 +17,7 @@ import { missing, useSession } from "../session";
 export function ActionView() {
   const { id = "" } = useParams();
   const query = useQuery(questions.action(Number(id)));
-  const doubt = useDoubt(null, failedSince(query));
+  const doubt = useDoubt(null, query);
   return (
     <>
       <div className="stack">

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useSearchParams } from "react-router";
-import { failedSince, questions } from "../api/queries";
+import { questions } from "../api/queries";
 import type { Action } from "../api/types";
 import { useDoubt, utc } from "../live";
 import { inWords, subjectOf } from "../parts/action_words";
@@ -18,7 +18,7 @@ export function ActionsView() {
   const state = filters.get("state");
   const open = useQuery(questions.actions("proposed"));
   const all = useQuery(questions.actions(state));
-  const doubt = useDoubt(null, failedSince(open));
+  const doubt = useDoubt(null, open);
   return (
     <>
       <Title text="Actions" />

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense, useMemo } from "react";
 import { Link, useNavigate, useParams } from "react-router";
-import { failedSince, questions } from "../api/queries";
+import { questions } from "../api/queries";
 import type { Contract, DatasetDetail, Measure } from "../api/types";
 import { Series } from "../charts/series";
 import { shown, useDoubt } from "../live";
@@ -15,7 +15,7 @@ const Lineage = lazy(async () => ({ default: (await import("../parts/lineage")).
 export function DatasetView() {
   const { dataset = "" } = useParams();
   const query = useQuery(questions.dataset(dataset));
-  const doubt = useDoubt(query.data?.valid_until, failedSince(query));
+  const doubt = useDoubt(query.data?.valid_until, query);
   return (
     <>
       <div className="stack">
@@ -70,7 +70,7 @@ function About({ detail, doubt }: { detail: DatasetDetail; doubt: string | null 
         <p className="row">
           {STATES.filter((state) => detail.partitions[state]).map((state) => (
             <span key={state} className="row small">
-              <Mark state={shown(state, doubt)} /> {figure(detail.partitions[state])} {state}
+              <Mark state={shown(state, doubt)} /> {figure(detail.partitions[state])} {shown(state, doubt)}
             </span>
           ))}
         </p>
@@ -112,6 +112,7 @@ function About({ detail, doubt }: { detail: DatasetDetail; doubt: string | null 
 
 function Neighbours({ detail, doubt }: { detail: DatasetDetail; doubt: string | null }) {
   const lineage = useQuery(questions.lineage(detail.dataset));
+  const own = useDoubt(null, lineage);
   return (
     <Card title="Lineage">
       <Asked query={lineage}>
@@ -129,7 +130,7 @@ function Neighbours({ detail, doubt }: { detail: DatasetDetail; doubt: string | 
                 ...node,
                 id: node.dataset,
                 partition: null,
-                state: shown(node.state, doubt),
+                state: shown(node.state, doubt ?? own),
               }))}
               edges={found.edges.map((edge) => [edge.upstream, edge.downstream])}
               here={detail.dataset}

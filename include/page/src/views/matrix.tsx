@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useDeferredValue, useMemo } from "react";
 import { Link, useSearchParams } from "react-router";
-import { failedSince, questions } from "../api/queries";
+import { questions } from "../api/queries";
 import type { Matrix, Standstill, State, Trouble } from "../api/types";
 import { shown, useDoubt, utc } from "../live";
 import { Asked, figure, many, PartitionLink, pathOf, Title } from "../parts/basics";
@@ -19,7 +19,7 @@ export function MatrixView() {
   const [filters, setFilters] = useSearchParams();
   const span = Number(filters.get("days")) || DEFAULT_SPAN;
   const query = useQuery({ ...questions.matrix(span, filters.get("domain")), placeholderData: keepPreviousData });
-  const doubt = useDoubt(query.data?.valid_until, failedSince(query));
+  const doubt = useDoubt(query.data?.valid_until, query);
   const set = (name: string, value: string | null) =>
     setFilters(
       (known) => {
@@ -183,7 +183,8 @@ function Filtered({ matrix, doubt, filters, set, span }: FilteredProps) {
         {many(found.length, "dataset")}, newest day first
         {matrix.as_of && `, as of ${utc(matrix.as_of)}`}
         {matrix.clock_offset_seconds !== null && " (the platform's clock is set)"}. Arrow keys move through the matrix.
-        {before.length > 0 &&
+        {!doubt &&
+          before.length > 0 &&
           ` Before these days: ${before.map(([one, count]) => `${figure(count)} ${one}`).join(", ")}.`}
       </p>
     </section>

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
-import { failedSince, questions } from "../api/queries";
+import { questions } from "../api/queries";
 import type { MetricHistory } from "../api/types";
 import { Series } from "../charts/series";
 import { useDoubt, utc } from "../live";
@@ -18,7 +18,8 @@ export function MetricView() {
   const query = useQuery(questions.metric(metric, start, end));
   const history = useQuery(questions.metricHistory(metric, start, end));
   const all = useQuery(questions.metrics());
-  const doubt = useDoubt(query.data?.valid_until, failedSince(query));
+  const doubt = useDoubt(query.data?.valid_until, query);
+  const aged = useDoubt(history.data?.valid_until, history);
   const definition = all.data?.items.find((one) => one.metric === metric);
   const set = (name: string, value: string) =>
     setFilters(
@@ -118,7 +119,9 @@ export function MetricView() {
       </div>
       <Card title="Day by day">
         <Asked query={history}>
-          {(found) => <Days history={found} metric={metric} dataset={definition?.datasets[0]} />}
+          {(found) =>
+            aged ? <Doubt words={aged} /> : <Days history={found} metric={metric} dataset={definition?.datasets[0]} />
+          }
         </Asked>
       </Card>
     </>

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
-import { failedSince, questions } from "../api/queries";
+import { questions } from "../api/queries";
 import type { MetricSummary } from "../api/types";
 import { useDoubt } from "../live";
 import { Asked, figure, pathOf, Title } from "../parts/basics";
@@ -27,7 +27,7 @@ export function MetricsView() {
 
 function Tile({ metric }: { metric: MetricSummary }) {
   const query = useQuery(questions.metric(metric.metric, null, null));
-  const doubt = useDoubt(query.data?.valid_until, failedSince(query));
+  const doubt = useDoubt(query.data?.valid_until, query);
   return (
     <article className="card">
       <h2>

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
 import { Link, useParams } from "react-router";
-import { failedSince, questions } from "../api/queries";
+import { questions } from "../api/queries";
 import type { Answer, Finding, Judgement, PartitionDetail } from "../api/types";
 import { Flow } from "../charts/flow";
 import { shown, useDoubt, utc } from "../live";
@@ -19,7 +19,7 @@ export function PartitionView() {
   const { dataset = "", partition = "" } = useParams();
   const query = useQuery(questions.partition(dataset, partition));
   const about = useQuery(questions.dataset(dataset));
-  const doubt = useDoubt(query.data?.answer.valid_until, failedSince(query));
+  const doubt = useDoubt(query.data?.answer.valid_until, query);
   return (
     <>
       <div className="stack">
